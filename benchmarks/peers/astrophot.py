@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""AstroPhot 0.18 on a case file: ``python astrophot.py CASE.npz``, one thread, float64.
+
+It integrates pixels itself, so it gets the bare PSF (no pixel response) for its best accuracy.
+Its PA runs from North towards West, in radians.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+# This file carries the name of the package it times: keep its folder off the path for imports.
+FOLDER = Path(__file__).resolve().parent
+sys.path[:] = [p for p in sys.path if Path(p or ".").resolve() != FOLDER]
+
+import astrophot as ap  # noqa: E402
+import numpy as np  # noqa: E402
+import torch  # noqa: E402
+from astropy.io.fits import Header  # noqa: E402
+from astropy.wcs import WCS  # noqa: E402
+
+sys.path.append(str(FOLDER))
+from protocol import load, serve  # noqa: E402
+
+torch.set_num_threads(1)
+ap.config.DTYPE = torch.float64
+ap.config.DEVICE = "cpu"
+
+facts, arrays = load(sys.argv[1])
+bands = facts["bands"]
+
+
+def build(vector: str):
+    """Targets, models and the group at the given parameter vector."""
+    x, y, q, pa, scale, n, *_ = arrays[vector]
+    angle = np.radians(180.0 - pa) % np.pi
+    models, targets = [], []
+    for band, ie in zip(bands, arrays[f"{vector}_ie"], strict=True):
+        meta = facts[f"{band}_meta"]
+        target = ap.TargetImage(
+            data=arrays[f"{band}_data"],
+            variance=np.full(arrays[f"{band}_data"].shape, meta["sigma"] ** 2),
+            zeropoint=meta["zeropoint"],
+            psf=ap.PSFImage(data=arrays[f"{band}_psf"]),
+            wcs=WCS(Header.fromstring(meta["header"])),
+            name=f"target_{band}",
+        )
+        model = ap.Model(
+            name=f"model_{band}", model_type="sersic galaxy model", target=target, psf_convolve=True
+        )
+        values = {"center": [x, y], "q": q, "PA": angle, "n": n, "Re": scale}
+        for name, value in values.items():
+            if models:
+                setattr(model, name, getattr(models[0], name))
+            else:
+                getattr(model, name).value = value
+        model.Ie.value = ie
+        targets.append(target)
+        models.append(model)
+    if len(models) == 1:
+        model = models[0]
+    else:
+        model = ap.Model(
+            name="joint",
+            model_type="group model",
+            models=models,
+            target=ap.TargetImageList(targets),
+        )
+    model.initialize()
+    return model, models
+
+
+def image_case() -> None:
+    """Time one image and one dense Jacobian at the truth."""
+    model, _ = build("truth")
+    state = model.get_values()
+
+    def result() -> dict:
+        out = Path(sys.argv[1]).with_suffix(".astrophot.npy")
+        np.save(out, model().data.detach().cpu().numpy())
+        return {"image": str(out)}
+
+    quantities = {"image": lambda: model(params=state), "jacobian": model.jacobian}
+    serve(versions, quantities, result)
+
+
+def fit_case() -> None:
+    """Time the whole fit from the start values; building the model is not timed."""
+    last: dict = {}
+
+    def prepare() -> None:
+        last["model"], last["models"] = build("start")
+
+    def fit() -> None:
+        last["lm"] = ap.fit.LM(last["model"], verbose=0).fit()
+
+    def result() -> dict:
+        first, lm = last["models"][0], last["lm"]
+        pa = (180.0 - np.degrees(float(first.PA.value))) % 180.0
+        x, y = first.center.value.tolist()
+        return {
+            "structure": [
+                x,
+                y,
+                float(first.q.value),
+                pa,
+                float(first.Re.value),
+                float(first.n.value),
+            ],
+            "ie": [float(m.Ie.value) for m in last["models"]],
+            "message": str(lm.message),
+            "iterations": len(lm.loss_history) - 1,
+        }
+
+    serve(versions, {"fit": fit}, result, prepare)
+
+
+versions = {"AstroPhot": ap.__version__, "torch": torch.__version__, "numpy": np.__version__}
+if facts["case"] == "image500":
+    image_case()
+else:
+    fit_case()

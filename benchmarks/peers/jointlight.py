@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""jointlight on a case file: ``python jointlight.py CASE.npz``, one thread, float64."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+# This file carries the name of the package it times: keep its folder off the path for imports.
+FOLDER = Path(__file__).resolve().parent
+sys.path[:] = [p for p in sys.path if Path(p or ".").resolve() != FOLDER]
+
+import numpy as np  # noqa: E402
+from astropy.io.fits import Header  # noqa: E402
+from astropy.wcs import WCS  # noqa: E402
+
+import jointlight as jl  # noqa: E402
+
+sys.path.append(str(FOLDER))
+from protocol import load, serve  # noqa: E402
+
+facts, arrays = load(sys.argv[1])
+bands = facts["bands"]
+
+
+def build(vector: str):
+    """The joint model at the given parameter vector; PSFs by the width the other codes get too."""
+    x, y, q, pa, scale, n, *_ = arrays[vector]
+    targets = []
+    for band in bands:
+        meta = facts[f"{band}_meta"]
+        targets.append(
+            jl.TargetImage(
+                arrays[f"{band}_data"],
+                variance=meta["sigma"] ** 2,
+                zeropoint=meta["zeropoint"],
+                psf=jl.gaussian_psf(fwhm=meta["fwhm"], pixelscale=meta["pixelscale"]),
+                wcs=WCS(Header.fromstring(meta["header"])),
+                name=band,
+            )
+        )
+    values = {"center": (x, y), "q": q, "PA": pa, "n": n, "Re": scale}
+    if len(targets) == 1:
+        model = jl.Model("sersic galaxy", target=targets[0], name="galaxy")
+        members = [model]
+    else:
+        target = jl.TargetImageList(targets)
+        model = jl.joint("sersic galaxy", target=target, per_image=["Ie"], name="galaxy")
+        members = model.models
+    for name, value in values.items():
+        model[name].value = value
+    for member, ie in zip(members, arrays[f"{vector}_ie"], strict=True):
+        member["Ie"].value = ie
+    return model, members
+
+
+def image_case() -> None:
+    """One image, one pass of value, 7 derivatives and normal equations, one dense Jacobian."""
+    from jointlight.scene import compile_scene
+
+    model, _ = build("truth")
+    scene = compile_scene(model, n_threads=1)
+    core, start = scene.core, np.asarray(scene.start)
+
+    def result() -> dict:
+        out = Path(sys.argv[1]).with_suffix(".jointlight.npy")
+        np.save(out, np.asarray(core.render(start, 0)))
+        return {"image": str(out)}
+
+    quantities = {
+        "image": lambda: core.render(start, 0),
+        "jacobian": lambda: core.jacobian(start, 0),
+        "linearize": lambda: core.linearize(start),
+    }
+    serve(versions, quantities, result)
+
+
+def fit_case() -> None:
+    """The whole fit from the start values, compiling the scene included."""
+    last: dict = {}
+
+    def prepare() -> None:
+        last["model"], last["members"] = build("start")
+
+    def fit() -> None:
+        last["result"] = last["model"].fit(verbose=0, n_threads=1)
+
+    def result() -> dict:
+        model, fitted = last["model"], last["result"]
+        return {
+            "structure": [
+                *map(float, np.asarray(model["center"].value)),
+                *(float(model[k].value) for k in ("q", "PA", "Re", "n")),
+            ],
+            "ie": [float(m["Ie"].value) for m in last["members"]],
+            "message": fitted.message,
+            "iterations": fitted.n_linearize,
+        }
+
+    serve(versions, {"fit": fit}, result, prepare)
+
+
+versions = {"jointlight": jl.__version__, "numpy": np.__version__}
+if facts["case"] == "image500":
+    image_case()
+else:
+    fit_case()

@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// What the solver may ask of whatever computes: render, chi2, linearize, describe. All inputs are
+// host-prepared tile states; all outputs are sums in a fixed order.
+#pragma once
+
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "scene/scene.hpp"
+
+namespace jointlight {
+
+// J^T W J and J^T W r in lane space.
+struct LaneSums {
+  std::vector<double> blocks;     // [n_pairs][n_lanes][n_lanes], as Scene::pairs()
+  std::vector<double> gradients;  // [n_tiles][n_lanes]
+  std::vector<double> chi2;       // [n_images]
+};
+
+class Backend {
+ public:
+  virtual ~Backend() = default;
+
+  // Model image [height][width].
+  virtual void render(std::span<const TileState> states, int image, double* out) = 0;
+  // Lanes of one tile's window [height][width][n_lanes].
+  virtual void fields(std::span<const TileState> states, int tile, double* out) = 0;
+  virtual void chi2(std::span<const TileState> states, std::span<double> per_image) = 0;
+  virtual void linearize(std::span<const TileState> states, LaneSums& sums) = 0;
+  virtual std::string describe() const = 0;
+};
+
+}  // namespace jointlight

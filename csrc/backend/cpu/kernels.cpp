@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Compiled once per instruction-set level (JL_ISA names it). Exports one symbol: the table.
+#include "backend/cpu/kernels.hpp"
+
+#include "profile_list.hpp"
+#include "stages/normal.hpp"
+#include "stages/render_fourier.hpp"
+#include "stages/sky.hpp"
+#include "stages/wings.hpp"
+
+#define JL_STRING_(x) #x
+#define JL_STRING(x) JL_STRING_(x)
+
+namespace jointlight {
+JL_ISA_BEGIN
+
+#define JL_DECLARE(stem) ProfileKernels kernels_##stem();
+JL_PROFILE_LIST(JL_DECLARE)
+#undef JL_DECLARE
+
+namespace {
+
+ProfileKernels profile_kernels(int index) {
+  using Maker = ProfileKernels (*)();
+#define JL_MAKER(stem) &kernels_##stem,
+  static constexpr Maker makers[] = {JL_PROFILE_LIST(JL_MAKER)};
+#undef JL_MAKER
+  return makers[index]();
+}
+
+template <Likelihood kind>
+void run_band(Band& band) {
+  double* model = band.rows;
+  double* w = band.rows + band.width;
+  double* wr = band.rows + static_cast<std::ptrdiff_t>(2) * band.width;
+  double chi2 = 0.0;
+  for (int y = band.y_begin; y < band.y_end; ++y) {
+    for (int x = 0; x < band.width; ++x) model[x] = 0.0;
+    for (int t = 0; t < band.n_tiles; ++t) {
+      const BandTile& tile = band.tiles[t];
+      const TileView& view = *tile.view;
+      const int row = y - view.y0;
+      band.lanes[t] = nullptr;
+      if (row < 0 || row >= view.height) continue;
+      if (view.renderer == Renderer::sky) {
+        double* lanes = band.sky + static_cast<std::ptrdiff_t>(t) * band.width * n_lanes;
+        sky_row(view, row, lanes);
+        band.lanes[t] = lanes;
+      } else {
+        band.lanes[t] = view.fields + static_cast<std::size_t>(row) * view.row_stride;
+      }
+      add_model(band.lanes[t], tile.value, tile.n_value, view.width, model + view.x0);
+    }
+    const double* data = band.data + static_cast<std::ptrdiff_t>(y) * band.width;
+    const double* weight = band.weight + static_cast<std::ptrdiff_t>(y) * band.width;
+    double row_chi2 = 0.0;
+    for (int x = 0; x < band.width; ++x) {
+      double term = 0.0;
+      residual<kind>(data[x], weight[x], model[x], w[x], wr[x], term);
+      row_chi2 += term;
+    }
+    chi2 += row_chi2;
+    if (band.pairs == nullptr) continue;
+    for (int t = 0; t < band.n_tiles; ++t) {
+      if (band.lanes[t] == nullptr) continue;
+      const TileView& view = *band.tiles[t].view;
+      accumulate_gradient(band.lanes[t], wr + view.x0, view.width,
+                          band.gradients + static_cast<std::ptrdiff_t>(t) * n_lanes);
+    }
+    for (int p = 0; p < band.n_pairs; ++p) {
+      const BandPair& pair = band.pairs[p];
+      if (y < pair.y_begin || y >= pair.y_end) continue;
+      const auto offset = [&](int t) {
+        return band.lanes[t] +
+               static_cast<std::ptrdiff_t>(pair.x_begin - band.tiles[t].view->x0) * n_lanes;
+      };
+      accumulate_block(offset(pair.a), offset(pair.b), w + pair.x_begin,
+                       pair.x_end - pair.x_begin, pair.block);
+    }
+  }
+  band.chi2 = chi2;
+}
+
+void band(Band& rows) {
+  if (rows.likelihood == Likelihood::gaussian) {
+    run_band<Likelihood::gaussian>(rows);
+  } else {
+    run_band<Likelihood::poisson>(rows);
+  }
+}
+
+}  // namespace
+
+const KernelTable& kernel_table() {
+  static constexpr KernelTable table = {JL_STRING(JL_ISA), vector_width,    &fourier_scratch,
+                                        &fill_phases,      &render_columns, &render_rows,
+                                        &subtract_wings,   &band,           &sky_row,
+                                        &profile_kernels};
+  return table;
+}
+
+JL_ISA_END
+}  // namespace jointlight

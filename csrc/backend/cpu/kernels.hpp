@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Function tables of the kernels, one per instruction-set level. Only plain data crosses here.
+#pragma once
+
+#include <cstddef>
+
+#include "scene/tile.hpp"
+#include "stages/residual.hpp"
+
+namespace jointlight {
+
+// One tile as a band of image rows sees it.
+struct BandTile {
+  const TileView* view = nullptr;
+  const double* value = nullptr;  // image = value . lanes
+  int n_value = 1;                // leading lanes that `value` uses
+};
+
+struct BandPair {
+  int a = 0, b = 0;               // indices into the band's tiles
+  int x_begin = 0, x_end = 0, y_begin = 0, y_end = 0;  // image pixels
+  double* block = nullptr;        // [n_lanes][n_lanes]
+};
+
+// A band of rows of one image: residual and normal equations in one pass.
+struct Band {
+  const double* data = nullptr;   // [height][width]
+  const double* weight = nullptr;
+  Likelihood likelihood = Likelihood::gaussian;
+  int width = 0, y_begin = 0, y_end = 0;
+  const BandTile* tiles = nullptr;
+  int n_tiles = 0;
+  const BandPair* pairs = nullptr;  // null: chi2 only
+  int n_pairs = 0;
+  double* gradients = nullptr;      // [n_tiles][n_lanes]
+  double chi2 = 0.0;
+  // scratch: rows of model, w and w r, and lanes of sky tiles [n_tiles][width][n_lanes]
+  double* rows = nullptr;           // [3][width]
+  double* sky = nullptr;
+  const double** lanes = nullptr;   // [n_tiles] row pointers
+};
+
+struct ProfileKernels {
+  void (*wing_coefficients)(const TileView&, const TileState&, double*) = nullptr;
+  std::size_t (*pixel_scratch)(int width, int height) = nullptr;  // bytes
+  void (*render_pixel)(const TileView&, const TileState&, void* scratch) = nullptr;
+};
+
+struct KernelTable {
+  const char* isa = "";
+  int vector_width = 0;
+  std::size_t (*fourier_scratch)(const TransferView&) = nullptr;  // doubles
+  void (*fill_phases)(const TileState&, const TransferView&, double*) = nullptr;
+  void (*render_columns)(const TileView&, const TileState&, const double* phases, int begin,
+                         int end, double* scratch) = nullptr;
+  void (*render_rows)(const TileView&, int begin, int end, double* scratch) = nullptr;
+  void (*subtract_wings)(const TileView&, const double*, int begin, int end) = nullptr;
+  void (*band)(Band&) = nullptr;
+  void (*sky_row)(const TileView&, int y, double* lanes) = nullptr;
+  ProfileKernels (*profile)(int index) = nullptr;
+};
+
+// The best level this processor runs; JOINTLIGHT_ISA=base|v3|v4 forces one.
+const KernelTable& kernels();
+
+}  // namespace jointlight

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Error checks and owned memory of the CUDA backend.
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include <cstddef>
+#include <span>
+#include <string>
+#include <utility>
+
+#include "backend/cuda/probe.hpp"
+
+namespace jointlight::cuda {
+
+inline void check(cudaError_t code, const char* call, const char* file, int line) {
+  if (code == cudaSuccess) return;
+  throw CudaError(std::string(call) + " failed: " + cudaGetErrorString(code) + " (" +
+                  cudaGetErrorName(code) + ", " + file + ":" + std::to_string(line) + ")");
+}
+#define JL_CUDA_CHECK(call) ::jointlight::cuda::check((call), #call, __FILE__, __LINE__)
+
+// n values of T on the current device.
+template <class T>
+class DeviceBuffer {
+ public:
+  explicit DeviceBuffer(std::size_t n) : n_(n) {
+    if (n > 0) JL_CUDA_CHECK(cudaMalloc(&data_, n * sizeof(T)));
+  }
+  ~DeviceBuffer() { cudaFree(data_); }
+  DeviceBuffer(const DeviceBuffer&) = delete;
+  DeviceBuffer& operator=(const DeviceBuffer&) = delete;
+  DeviceBuffer(DeviceBuffer&& other) noexcept
+      : data_(std::exchange(other.data_, nullptr)), n_(std::exchange(other.n_, 0)) {}
+  DeviceBuffer& operator=(DeviceBuffer&&) = delete;
+
+  T* data() { return data_; }
+  std::size_t size() const { return n_; }
+
+  void upload(std::span<const T> from) {
+    if (n_ > 0) {
+      JL_CUDA_CHECK(cudaMemcpy(data_, from.data(), n_ * sizeof(T), cudaMemcpyHostToDevice));
+    }
+  }
+  void download(std::span<T> to) const {
+    if (n_ > 0) {
+      JL_CUDA_CHECK(cudaMemcpy(to.data(), data_, n_ * sizeof(T), cudaMemcpyDeviceToHost));
+    }
+  }
+
+ private:
+  T* data_ = nullptr;
+  std::size_t n_ = 0;
+};
+
+}  // namespace jointlight::cuda

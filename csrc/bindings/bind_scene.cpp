@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Scene: evaluation and fitting. The GIL is released around every core call.
+#include "bindings/bindings.hpp"
+#include "bindings/scene_handle.hpp"
+
+namespace jointlight {
+
+py::dict fit_scene(SceneHandle& handle, const Array& v, const py::dict& options,
+             const py::object& callback);  // bind_fit.cpp
+py::dict describe_scene(SceneHandle& handle);    // bind_fit.cpp
+
+std::unique_ptr<SceneHandle> build_scene(const SceneSpec& spec, int n_threads) {
+  SceneSpec copy = spec;
+  const py::gil_scoped_release release;
+  return std::make_unique<SceneHandle>(std::make_shared<const Scene>(std::move(copy)), n_threads);
+}
+
+FunctionTie make_function_tie(py::object function, std::vector<int> inputs,
+                              std::vector<int> outputs) {
+  FunctionTie tie;
+  const auto n_in = static_cast<py::ssize_t>(inputs.size());
+  const auto n_out = static_cast<py::ssize_t>(outputs.size());
+  tie.inputs = std::move(inputs);
+  tie.outputs = std::move(outputs);
+  // The last owner may let go without the GIL.
+  const std::shared_ptr<py::object> held(new py::object(std::move(function)), [](py::object* p) {
+    const py::gil_scoped_acquire gil;
+    delete p;
+  });
+  tie.evaluate = [held, n_in, n_out](const double* in, double* values, double* jacobian) {
+    const py::gil_scoped_acquire gil;
+    try {
+      Array argument(n_in);
+      std::copy_n(in, n_in, argument.mutable_data());
+      const py::tuple result = (*held)(argument);
+      const auto value = py::cast<Array>(result[0]), slope = py::cast<Array>(result[1]);
+      if (value.size() != n_out || slope.size() != n_in * n_out) return false;
+      std::copy_n(value.data(), n_out, values);
+      std::copy_n(slope.data(), n_in * n_out, jacobian);
+      return true;
+    } catch (py::error_already_set& error) {
+      if (error.matches(PyExc_KeyboardInterrupt)) throw Interrupt();
+      return false;
+    } catch (const py::cast_error&) {
+      return false;
+    }
+  };
+  return tie;
+}
+
+namespace {
+
+std::span<const double> checked(SceneHandle& handle, const Array& v) {
+  check_shape("v", v, {handle.scene->parameters().n_free()});
+  return {v.data(), static_cast<std::size_t>(v.size())};
+}
+
+const ImageSpec& checked_image(SceneHandle& handle, int image) {
+  const auto& images = handle.scene->images();
+  require(image >= 0 && image < static_cast<int>(images.size()), "image ", image,
+          " does not exist; the scene has ", images.size());
+  return images[static_cast<std::size_t>(image)];
+}
+
+template <class Body>
+void with_problem(SceneHandle& handle, const Body& body) {
+  const py::gil_scoped_release release;
+  SceneHandle::Lease lease(handle);
+  SceneProblem problem(handle.scene, *lease, false);
+  body(problem);
+}
+
+Array render(SceneHandle& handle, const Array& v, int image) {
+  const auto x = checked(handle, v);
+  const ImageSpec& spec = checked_image(handle, image);
+  Array out({spec.height, spec.width});
+  double* target = out.mutable_data();
+  with_problem(handle, [&](SceneProblem& problem) { problem.render(x, image, target); });
+  return out;
+}
+
+Array render_tile(SceneHandle& handle, const Array& v, int tile) {
+  const auto x = checked(handle, v);
+  const auto& views = handle.scene->views();
+  require(tile >= 0 && tile < static_cast<int>(views.size()), "tile ", tile,
+          " does not exist; the scene has ", views.size());
+  const TileView& view = views[static_cast<std::size_t>(tile)];
+  Array out({view.height, view.width});
+  double* target = out.mutable_data();
+  with_problem(handle, [&](SceneProblem& problem) { problem.render_tile(x, tile, target); });
+  return out;
+}
+
+double chi2(SceneHandle& handle, const Array& v) {
+  const auto x = checked(handle, v);
+  double value = 0.0;
+  with_problem(handle, [&](SceneProblem& problem) { value = problem.chi2(x); });
+  return value;
+}
+
+py::tuple linearize(SceneHandle& handle, const Array& v) {
+  const auto x = checked(handle, v);
+  const auto n = static_cast<py::ssize_t>(x.size());
+  Array gradient(n), hessian({n, n});
+  std::span<double> g(gradient.mutable_data(), x.size());
+  double* target = hessian.mutable_data();
+  double value = 0.0;
+  with_problem(handle, [&](SceneProblem& problem) {
+    const SparsePattern& pattern = problem.pattern();
+    std::vector<double> h(pattern.row.size());
+    value = problem.linearize(x, g, h);
+    std::fill_n(target, n * n, 0.0);
+    for (int j = 0; j < pattern.n; ++j) {
+      const auto column = static_cast<std::size_t>(j);
+      for (int e = pattern.column_start[column]; e < pattern.column_start[column + 1]; ++e) {
+        const int i = pattern.row[static_cast<std::size_t>(e)];
+        target[i * n + j] = target[j * n + i] = h[static_cast<std::size_t>(e)];
+      }
+    }
+  });
+  return py::make_tuple(value, gradient, hessian);
+}
+
+Array jacobian(SceneHandle& handle, const Array& v, int image) {
+  const auto x = checked(handle, v);
+  const ImageSpec& spec = checked_image(handle, image);
+  Array out({static_cast<py::ssize_t>(x.size()), static_cast<py::ssize_t>(spec.height),
+             static_cast<py::ssize_t>(spec.width)});
+  double* target = out.mutable_data();
+  with_problem(handle, [&](SceneProblem& problem) { problem.jacobian(x, image, target); });
+  return out;
+}
+
+}  // namespace
+
+void bind_scene(py::module_& m) {
+  py::class_<SceneHandle>(m, "Scene", "A compiled problem; safe to use from many threads.")
+      .def("render", &render, py::arg("v"), py::arg("image"))
+      .def("render_tile", &render_tile, py::arg("v"), py::arg("tile"))
+      .def("chi2", &chi2, py::arg("v"))
+      .def("linearize", &linearize, py::arg("v"))
+      .def("jacobian", &jacobian, py::arg("v"), py::arg("image"))
+      .def("fit", &fit_scene, py::arg("v"), py::arg("options") = py::dict(),
+           py::arg("callback") = py::none())
+      .def("describe", &describe_scene);
+}
+
+}  // namespace jointlight

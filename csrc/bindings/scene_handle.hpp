@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// What Python holds of a compiled scene: the scene, and workspaces handed out one per call, so
+// that many threads may use it at once.
+#pragma once
+
+#include <pybind11/stl.h>
+
+#include <array>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "backend/cpu/cpu_backend.hpp"
+#include "bindings/arrays.hpp"
+#include "scene/scene.hpp"
+#include "solve/scene_problem.hpp"
+
+namespace jointlight {
+
+class SceneHandle {
+ public:
+  SceneHandle(std::shared_ptr<const Scene> scene, int n_threads)
+      : scene(std::move(scene)), n_threads(n_threads) {}
+
+  // A backend of this call's own, returned to the store afterwards.
+  class Lease {
+   public:
+    explicit Lease(SceneHandle& owner) : owner_(owner) {
+      const std::lock_guard lock(owner_.mutex_);
+      if (!owner_.idle_.empty()) {
+        backend_ = std::move(owner_.idle_.back());
+        owner_.idle_.pop_back();
+      }
+    }
+    ~Lease() {
+      const std::lock_guard lock(owner_.mutex_);
+      if (backend_) owner_.idle_.push_back(std::move(backend_));
+    }
+    Lease(const Lease&) = delete;
+    Lease& operator=(const Lease&) = delete;
+    Backend& operator*() {
+      if (!backend_) backend_ = make_cpu_backend(owner_.scene, owner_.n_threads);
+      return *backend_;
+    }
+
+   private:
+    SceneHandle& owner_;
+    std::unique_ptr<Backend> backend_;
+  };
+
+  std::shared_ptr<const Scene> scene;
+  int n_threads;
+
+ private:
+  std::mutex mutex_;
+  std::vector<std::unique_ptr<Backend>> idle_;
+};
+
+std::unique_ptr<SceneHandle> build_scene(const SceneSpec& spec, int n_threads);
+
+// A Python callable f(inputs) -> (values, jacobian), called with the GIL held only for the call.
+// What it raises or returns amiss makes the evaluation non-finite; the first exception is kept and
+// shown as a warning.
+FunctionTie make_function_tie(py::object function, std::vector<int> inputs,
+                              std::vector<int> outputs);
+
+}  // namespace jointlight

@@ -1,0 +1,244 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "scene/geometry.hpp"
+
+#include <cmath>
+
+#include "scene/transform_table.hpp"
+
+namespace jointlight {
+namespace {
+
+constexpr double degree = M_PI / 180.0;
+constexpr double eta_max = 3.5;      // q = exp(-2 eta) > 9e-4
+constexpr double largest_px = 1e7;   // scale and distance in pixels beyond which nothing is drawn
+constexpr double smallest_px = 1e-4;
+
+// S (plane, arcsec^2: S11, S12, S22) and its derivatives by the three shape slots, [3 (S)][3].
+struct PlaneShape {
+  double S[3];
+  double by_slot[3][3];
+};
+
+// a = (sin PA, cos PA) is the major axis in (East, North).
+bool shape_from_ellipse(const double* slots, PlaneShape& out) {
+  const double q = slots[0], angle = slots[1] * degree, radius = slots[2];
+  if (!(q > std::exp(-2.0 * eta_max)) || !(q < std::exp(2.0 * eta_max)) || !(radius > 0.0)) {
+    return false;
+  }
+  const double s = std::sin(angle), c = std::cos(angle), r2 = radius * radius, q2 = q * q;
+  out.S[0] = r2 * (s * s + q2 * c * c);
+  out.S[1] = r2 * (1.0 - q2) * s * c;
+  out.S[2] = r2 * (c * c + q2 * s * s);
+  const double by_q[3] = {2.0 * r2 * q * c * c, -2.0 * r2 * q * s * c, 2.0 * r2 * q * s * s};
+  const double turn = r2 * (1.0 - q2) * degree;
+  const double by_pa[3] = {turn * 2.0 * s * c, turn * (c * c - s * s), -turn * 2.0 * s * c};
+  for (int i = 0; i < 3; ++i) {
+    out.by_slot[i][0] = by_q[i];
+    out.by_slot[i][1] = by_pa[i];
+    out.by_slot[i][2] = 2.0 * out.S[i] / radius;
+  }
+  return true;
+}
+
+// S = Rc^2 [cosh(2 eta) I + sinh(2 eta)/eta E], E = [[-eta1, eta2], [eta2, eta1]].
+bool shape_from_log_shear(const double* slots, PlaneShape& out) {
+  const double e1 = slots[0], e2 = slots[1], eta = std::hypot(e1, e2);
+  if (!(eta < eta_max) || !(std::abs(slots[2]) < 40.0)) return false;
+  const double r2 = std::exp(2.0 * slots[2]), x = 2.0 * eta;
+  const double ch = std::cosh(x);
+  // s = sinh(2 eta)/eta and t = (ds/d eta)/eta, even in eta
+  double s, t;
+  if (eta < 0.02) {
+    const double h = eta * eta;
+    s = 2.0 + h * (4.0 / 3.0 + h * (4.0 / 15.0 + h * (8.0 / 315.0)));
+    t = 8.0 / 3.0 + h * (16.0 / 15.0 + h * (16.0 / 105.0 + h * (32.0 / 2835.0)));
+  } else {
+    s = std::sinh(x) / eta;
+    t = (2.0 * ch * eta - std::sinh(x)) / (eta * eta * eta);
+  }
+  out.S[0] = r2 * (ch - s * e1);
+  out.S[1] = r2 * s * e2;
+  out.S[2] = r2 * (ch + s * e1);
+  // d cosh(2 eta)/d eta_i = 2 s eta_i,  ds/d eta_i = t eta_i
+  out.by_slot[0][0] = r2 * (2.0 * s * e1 - s - t * e1 * e1);
+  out.by_slot[0][1] = r2 * (2.0 * s * e2 - t * e1 * e2);
+  out.by_slot[1][0] = r2 * t * e1 * e2;
+  out.by_slot[1][1] = r2 * (s + t * e2 * e2);
+  out.by_slot[2][0] = r2 * (2.0 * s * e1 + s + t * e1 * e1);
+  out.by_slot[2][1] = r2 * (2.0 * s * e2 + t * e1 * e2);
+  for (int i = 0; i < 3; ++i) out.by_slot[i][2] = 2.0 * out.S[i];
+  return true;
+}
+
+// Same with the semi-major radius R = Rc exp(eta) in the third slot: a cone at eta = 0, but one
+// that a step passes through.
+bool shape_from_shear_major(const double* slots, PlaneShape& out) {
+  const double e1 = slots[0], e2 = slots[1], radius = slots[2];
+  const double eta = std::max(std::hypot(e1, e2), 1e-12);
+  if (!(radius > 0.0)) return false;
+  const double log_slots[3] = {e1, e2, std::log(radius) - eta};
+  if (!shape_from_log_shear(log_slots, out)) return false;
+  for (auto& row : out.by_slot) {
+    row[0] -= row[2] * e1 / eta;
+    row[1] -= row[2] * e2 / eta;
+    row[2] /= radius;
+  }
+  return true;
+}
+
+bool all_finite(const double* values, int n) {
+  for (int i = 0; i < n; ++i) {
+    if (!std::isfinite(values[i])) return false;
+  }
+  return true;
+}
+
+// Centre in window pixels and d(x0, y0)/d(X, Y), row-major.
+void place(const TileGeometry& tile, const double* centre, TileState& state, double d[4]) {
+  const LocalMap& map = tile.map;
+  const double dx = centre[0] - map.anchor_plane[0], dy = centre[1] - map.anchor_plane[1];
+  const double* q = map.quadratic;
+  state.x0 = map.anchor_pixel[0] - tile.window_origin[0] + map.inverse[0] * dx +
+             map.inverse[1] * dy + q[0] * dx * dx + q[1] * dx * dy + q[2] * dy * dy;
+  state.y0 = map.anchor_pixel[1] - tile.window_origin[1] + map.inverse[2] * dx +
+             map.inverse[3] * dy + q[3] * dx * dx + q[4] * dx * dy + q[5] * dy * dy;
+  d[0] = map.inverse[0] + 2.0 * q[0] * dx + q[1] * dy;
+  d[1] = map.inverse[1] + q[1] * dx + 2.0 * q[2] * dy;
+  d[2] = map.inverse[2] + 2.0 * q[3] * dx + q[4] * dy;
+  d[3] = map.inverse[3] + q[4] * dx + 2.0 * q[5] * dy;
+}
+
+bool evaluate_sky(const TileGeometry& tile, const double* slots, TileState& state, Chain& chain) {
+  for (int i = 0; i < tile.n_slots; ++i) {
+    state.value[i] = slots[i] * tile.map.pixel_area;
+    chain.matrix[i][i] = tile.map.pixel_area;
+  }
+  return true;
+}
+
+}  // namespace
+
+void ellipse_to_shear(const double natural[3], double shear[3]) {
+  const double eta = -0.5 * std::log(natural[0]), angle = 2.0 * natural[1] * degree;
+  shear[0] = eta * std::cos(angle);
+  shear[1] = eta * std::sin(angle);
+  shear[2] = std::log(natural[2]) - eta;
+}
+
+void shear_to_ellipse(const double shear[3], double natural[3]) {
+  const double eta = std::hypot(shear[0], shear[1]);
+  natural[0] = std::exp(-2.0 * eta);
+  double angle = eta > 0.0 ? 0.5 * std::atan2(shear[1], shear[0]) / degree : 0.0;
+  natural[1] = angle < 0.0 ? angle + 180.0 : angle;
+  natural[2] = std::exp(shear[2] + eta);
+}
+
+void shear_jacobian(const double shear[3], double jacobian[9]) {
+  const double eta = std::max(std::hypot(shear[0], shear[1]), 1e-9);
+  const double c = shear[0] / eta, s = shear[1] / eta;
+  const double q = std::exp(-2.0 * eta), radius = std::exp(shear[2] + eta);
+  jacobian[0] = -2.0 * q * c;
+  jacobian[1] = -2.0 * q * s;
+  jacobian[2] = 0.0;
+  jacobian[3] = -0.5 * s / (eta * degree);
+  jacobian[4] = 0.5 * c / (eta * degree);
+  jacobian[5] = 0.0;
+  jacobian[6] = radius * c;
+  jacobian[7] = radius * s;
+  jacobian[8] = radius;
+}
+
+bool evaluate_geometry(const TileGeometry& tile, const double* slots, TileState& state,
+                       Chain& chain) {
+  chain = {};
+  for (double& v : state.value) v = 0.0;
+  if (!all_finite(slots, tile.n_slots)) return false;
+  if (tile.kind == ComponentKind::flat_sky || tile.kind == ComponentKind::plane_sky) {
+    return evaluate_sky(tile, slots, state, chain);
+  }
+
+  double d_centre[4];
+  place(tile, slots, state, d_centre);
+  if (!(std::abs(state.x0) < largest_px) || !(std::abs(state.y0) < largest_px)) return false;
+  const double amplitude = slots[tile.n_slots - 1];
+
+  if (tile.kind == ComponentKind::point) {
+    state.value[lane_unit] = amplitude;
+    chain.matrix[lane_unit][2] = 1.0;
+    for (int j = 0; j < 2; ++j) {
+      chain.matrix[lane_x0][j] = amplitude * d_centre[j];
+      chain.matrix[lane_y0][j] = amplitude * d_centre[2 + j];
+    }
+    return true;
+  }
+
+  PlaneShape plane;
+  const bool ok = tile.chart == ShapeChart::ellipse     ? shape_from_ellipse(slots + 2, plane)
+                  : tile.chart == ShapeChart::log_shear ? shape_from_log_shear(slots + 2, plane)
+                                                        : shape_from_shear_major(slots + 2, plane);
+  if (!ok) return false;
+
+  // S_px = J^-1 S J^-T as a 3 x 3 map of (S11, S12, S22)
+  const double* m = tile.map.inverse;
+  const double lift[3][3] = {{m[0] * m[0], 2.0 * m[0] * m[1], m[1] * m[1]},
+                             {m[0] * m[2], m[0] * m[3] + m[1] * m[2], m[1] * m[3]},
+                             {m[2] * m[2], 2.0 * m[2] * m[3], m[3] * m[3]}};
+  double by_slot[3][3];
+  for (int i = 0; i < 3; ++i) {
+    state.S[i] = 0.0;
+    for (int k = 0; k < 3; ++k) state.S[i] += lift[i][k] * plane.S[k];
+    for (int j = 0; j < 3; ++j) {
+      by_slot[i][j] = 0.0;
+      for (int k = 0; k < 3; ++k) by_slot[i][j] += lift[i][k] * plane.by_slot[k][j];
+    }
+  }
+  const double det = state.S[0] * state.S[2] - state.S[1] * state.S[1];
+  const double trace = state.S[0] + state.S[2];
+  if (!(det > std::pow(smallest_px, 4)) || !(trace < largest_px * largest_px) ||
+      !(det > 1e-9 * trace * trace)) {
+    return false;
+  }
+
+  const int first_shape = 5, amplitude_slot = tile.n_slots - 1;
+  const ProfileInfo& info = profile_registry()[static_cast<std::size_t>(tile.profile)];
+  for (int s = 0; s < tile.n_shape; ++s) {
+    state.shape[s] = slots[first_shape + s];
+    const auto k = static_cast<std::size_t>(s);
+    // A hair outside is where bounds leave a coordinate after rounding.
+    if (!(state.shape[s] >= info.shape_min[k] * (1.0 - 1e-9)) ||
+        !(state.shape[s] <= info.shape_max[k] * (1.0 + 1e-9))) {
+      return false;
+    }
+  }
+
+  double unit = tile.map.pixel_area, log_norm_by_S[3] = {}, log_norm_by_shape[2] = {};
+  if (tile.amplitude_is_flux) {
+    double by_shape[2];
+    const double f0 = transform_table(tile.profile).flux_factor(state.shape, by_shape);
+    unit = 1.0 / (std::sqrt(det) * f0);
+    log_norm_by_S[0] = -0.5 * state.S[2] / det;
+    log_norm_by_S[1] = state.S[1] / det;
+    log_norm_by_S[2] = -0.5 * state.S[0] / det;
+    for (int s = 0; s < tile.n_shape; ++s) log_norm_by_shape[s] = -by_shape[s] / f0;
+  }
+  const double brightness = amplitude * unit;
+  state.value[lane_unit] = brightness;
+  chain.matrix[lane_unit][amplitude_slot] = unit;
+  for (int j = 0; j < 2; ++j) {
+    chain.matrix[lane_x0][j] = brightness * d_centre[j];
+    chain.matrix[lane_y0][j] = brightness * d_centre[2 + j];
+  }
+  for (int j = 0; j < 3; ++j) {
+    for (int i = 0; i < 3; ++i) {
+      chain.matrix[lane_s11 + i][2 + j] = brightness * by_slot[i][j];
+      chain.matrix[lane_unit][2 + j] += brightness * log_norm_by_S[i] * by_slot[i][j];
+    }
+  }
+  for (int s = 0; s < tile.n_shape; ++s) {
+    chain.matrix[lane_shape0 + s][first_shape + s] = brightness;
+    chain.matrix[lane_unit][first_shape + s] += brightness * log_norm_by_shape[s];
+  }
+  return true;
+}
+
+}  // namespace jointlight

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// From a tile's slots (plane, sky units) to what its rendering needs in pixels, with the matrix
+// that carries lane derivatives back to the slots.
+#pragma once
+
+#include "scene/tile.hpp"
+
+namespace jointlight {
+
+inline constexpr int max_slots = 9;
+
+// How the slots (q, PA, scale) of an elliptical profile are to be read.
+enum class ShapeChart : std::uint8_t {
+  ellipse,      // q, PA (degrees), semi-major scale
+  log_shear,    // eta1, eta2, ln of the circularised scale: S = Rc^2 exp(2 E), smooth at q = 1
+  shear_major,  // eta1, eta2, semi-major scale
+};
+
+enum class ComponentKind : std::uint8_t { profile, point, flat_sky, plane_sky };
+
+// Local map between the image's pixels and the tangent plane (arcsec), about an anchor.
+struct LocalMap {
+  double anchor_pixel[2] = {};   // image pixels
+  double anchor_plane[2] = {};   // arcsec
+  double jacobian[4] = {};       // d(X, Y)/d(x, y), row-major, arcsec/px
+  double inverse[4] = {};        // its inverse
+  double quadratic[6] = {};      // [2][3]: pixel += Q (dX^2, dX dY, dY^2)
+  double pixel_area = 1.0;       // arcsec^2
+};
+
+struct TileGeometry {
+  ComponentKind kind = ComponentKind::profile;
+  ShapeChart chart = ShapeChart::ellipse;
+  bool amplitude_is_flux = false;
+  int profile = -1;              // registry index, or -1
+  int n_shape = 0;
+  int n_slots = 0;
+  LocalMap map;
+  double window_origin[2] = {};  // image pixels
+};
+
+// lanes -> slots: d(image)/d(slot j) = sum_i lanes_i chain[i][j]
+struct Chain {
+  double matrix[n_lanes][max_slots] = {};
+};
+
+// (q, PA in degrees, semi-major scale) <-> (eta1, eta2, ln circularised scale)
+void ellipse_to_shear(const double natural[3], double shear[3]);
+void shear_to_ellipse(const double shear[3], double natural[3]);
+// d(q, PA, scale)/d(eta1, eta2, ln Rc), row-major; PA's row is large, not infinite, at the circle.
+void shear_jacobian(const double shear[3], double jacobian[9]);
+
+// Fills centre, S, shape, value and chain. flux_factor f0 and df0 are those of the profile at this
+// shape. Returns false if the slots describe nothing that can be drawn (non-finite, extreme).
+bool evaluate_geometry(const TileGeometry& tile, const double* slots, TileState& state,
+                       Chain& chain);
+
+}  // namespace jointlight

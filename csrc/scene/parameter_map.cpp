@@ -1,0 +1,342 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "scene/parameter_map.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <utility>
+
+#include "base/error.hpp"
+
+namespace jointlight {
+namespace {
+
+constexpr double infinity = std::numeric_limits<double>::infinity();
+constexpr int q_role = 2, pa_role = 3, scale_role = 4;  // slots of an elliptical profile
+
+std::size_t at(int i) { return static_cast<std::size_t>(i); }
+
+}  // namespace
+
+ParameterMap::ParameterMap(ParameterSpec spec, std::span<const SlotUse> uses)
+    : spec_(std::move(spec)) {
+  const auto n = at(spec_.n_free);
+  require(spec_.start.size() == n && spec_.lower.size() == n && spec_.upper.size() == n &&
+              spec_.prior_mean.size() == n && spec_.prior_sigma.size() == n,
+          "start, lower, upper, prior_mean and prior_sigma must have length n_free = ", n);
+  require(spec_.row_start.size() == at(spec_.n_slots) + 1 && spec_.row_start.front() == 0 &&
+              spec_.row_start.back() == static_cast<int>(spec_.indices.size()) &&
+              spec_.indices.size() == spec_.coefficients.size(),
+          "slot rows are inconsistent: indptr, indices and coefs must form a sparse matrix");
+  for (int index : spec_.indices) {
+    require(index >= 0 && index < spec_.n_free, "slot row refers to free parameter ", index,
+            ", allowed 0..", spec_.n_free - 1);
+  }
+  for (std::size_t i = 0; i < n; ++i) {
+    require(std::isfinite(spec_.start[i]), "start[", i, "] = ", spec_.start[i], " is not finite");
+    require(spec_.lower[i] <= spec_.upper[i], "lower[", i, "] = ", spec_.lower[i],
+            " exceeds upper = ", spec_.upper[i]);
+  }
+  kind_.assign(n, Kind::identity);
+  triple_.assign(n, -1);
+  raw_slot_.assign(at(spec_.n_slots), 0);
+  lower_ = spec_.lower;
+  upper_ = spec_.upper;
+  max_step_.assign(n, infinity);
+  choose_charts(uses);
+}
+
+void ParameterMap::choose_charts(std::span<const SlotUse> uses) {
+  // A slot that is one free parameter, unscaled; -1 otherwise.
+  std::vector<int> output_of_function(at(spec_.n_slots), 0);
+  std::vector<std::uint8_t> in_function(at(spec_.n_free), 0);
+  for (const FunctionTie& tie : spec_.functions) {
+    for (int slot : tie.outputs) output_of_function[at(slot)] = 1;
+    for (int i : tie.inputs) in_function[at(i)] = 1;
+  }
+  const auto single = [&](int slot) {
+    if (output_of_function[at(slot)] != 0 || row_end(slot) - row_begin(slot) != 1 ||
+        spec_.coefficients[at(row_begin(slot))] != 1.0 || spec_.constants[at(slot)] != 0.0) {
+      return -1;
+    }
+    return free_index(row_begin(slot));
+  };
+  // Every appearance of a free parameter, by the role it plays there (-1: scaled or summed).
+  std::vector<std::vector<std::pair<int, int>>> appearances(at(spec_.n_free));  // (use, role)
+  for (std::size_t u = 0; u < uses.size(); ++u) {
+    for (std::size_t role = 0; role < uses[u].slots.size(); ++role) {
+      const int slot = uses[u].slots[role];
+      const bool is_single = single(slot) >= 0;
+      for (int e = row_begin(slot); e < row_end(slot); ++e) {
+        appearances[at(free_index(e))].emplace_back(static_cast<int>(u),
+                                                    is_single ? static_cast<int>(role) : -1);
+      }
+    }
+  }
+  const auto elliptical = [&](const SlotUse& use) {
+    return use.geometry->kind == ComponentKind::profile;
+  };
+  const auto partner = [&](const SlotUse& use, int role) { return single(use.slots[at(role)]); };
+
+  for (const SlotUse& use : uses) {
+    if (!elliptical(use)) continue;
+    const int q = partner(use, q_role), pa = partner(use, pa_role), r = partner(use, scale_role);
+    if (q < 0 || pa < 0 || q == pa || triple_[at(q)] >= 0 || triple_[at(pa)] >= 0) continue;
+    if (in_function[at(q)] || in_function[at(pa)]) continue;
+    const auto only_with = [&](int free, int role, int other, int other_role) {
+      for (const auto& [u, found] : appearances[at(free)]) {
+        const SlotUse& where = uses[at(u)];
+        if (found != role || !elliptical(where) || partner(where, other_role) != other) return false;
+      }
+      return true;
+    };
+    if (!only_with(q, q_role, pa, pa_role) || !only_with(pa, pa_role, q, q_role)) continue;
+    // PA must be free to turn and q to approach the circle from any side.
+    if (std::isfinite(lower_[at(pa)]) || std::isfinite(upper_[at(pa)])) continue;
+    if (upper_[at(q)] != 1.0) continue;
+    const bool closed = r >= 0 && r != q && r != pa && triple_[at(r)] < 0 && !in_function[at(r)] &&
+                        only_with(r, scale_role, q, q_role) && only_with(q, q_role, r, scale_role);
+    const bool open_q = lower_[at(q)] <= 0.05;
+    Triple triple{Kind::shear_pair, q, pa, -1};
+    if (closed && open_q && lower_[at(r)] <= 0.0 && upper_[at(r)] == infinity) {
+      triple = {Kind::shear, q, pa, r};
+    } else if (!open_q) {
+      if (!closed || !(lower_[at(q)] > 0.0)) continue;
+      // Limits on q keep their meaning as a box in q itself; q > 1 stands for the same ellipse
+      // with its axes swapped.
+      triple = {Kind::fold, q, pa, r};
+    }
+    const int index = static_cast<int>(triples_.size());
+    triples_.push_back(triple);
+    for (int member : {triple.q, triple.pa, triple.scale}) {
+      if (member < 0) continue;
+      triple_[at(member)] = index;
+      kind_[at(member)] = triple.kind;
+    }
+    if (triple.kind == Kind::fold) {
+      upper_[at(q)] = 1.0 / lower_[at(q)];
+      continue;
+    }
+    for (int member : {triple.q, triple.pa}) {
+      lower_[at(member)] = -infinity;
+      upper_[at(member)] = infinity;
+      max_step_[at(member)] = 0.4;
+    }
+    if (triple.scale >= 0) {
+      lower_[at(triple.scale)] = -infinity;
+      max_step_[at(triple.scale)] = 1.0;
+    }
+    for (const SlotUse& where : uses) {
+      if (!elliptical(where) || partner(where, q_role) != triple.q) continue;
+      where.geometry->chart = triple.kind == Kind::shear ? ShapeChart::log_shear
+                                                         : ShapeChart::shear_major;
+      raw_slot_[at(where.slots[q_role])] = raw_slot_[at(where.slots[pa_role])] = 1;
+      if (triple.kind == Kind::shear) raw_slot_[at(where.slots[scale_role])] = 1;
+    }
+  }
+
+  // Scales and shapes on their own: logarithms.
+  for (const SlotUse& use : uses) {
+    if (!elliptical(use)) continue;
+    for (int role = scale_role; role < use.geometry->n_slots - 1; ++role) {
+      const int free = partner(use, role);
+      if (free < 0 || triple_[at(free)] >= 0 || kind_[at(free)] == Kind::logarithm) continue;
+      const bool everywhere = std::all_of(
+          appearances[at(free)].begin(), appearances[at(free)].end(), [](const auto& where) {
+            return where.second < 0 || where.second >= scale_role;
+          });
+      if (!everywhere || !(lower_[at(free)] >= 0.0) || !(spec_.start[at(free)] > 0.0)) continue;
+      kind_[at(free)] = Kind::logarithm;
+      lower_[at(free)] = lower_[at(free)] > 0.0 ? std::log(lower_[at(free)]) : -infinity;
+      upper_[at(free)] = std::log(upper_[at(free)]);
+      max_step_[at(free)] = role == scale_role ? 1.0 : 0.7;
+    }
+  }
+}
+
+std::vector<double> ParameterMap::to_internal(std::span<const double> natural) const {
+  std::vector<double> x(natural.begin(), natural.end());
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    if (kind_[i] == Kind::logarithm) x[i] = std::log(std::max(natural[i], 1e-300));
+  }
+  for (const Triple& t : triples_) {
+    if (t.kind == Kind::fold) continue;
+    const double scale = t.scale >= 0 ? natural[at(t.scale)] : 1.0;
+    // Exactly round has no direction; start a hair away so that PA keeps the given value.
+    const double q = std::min(std::max(natural[at(t.q)], 1e-3), 1.0 - 1e-7);
+    const double ellipse[3] = {q, natural[at(t.pa)], std::max(scale, 1e-300)};
+    double shear[3];
+    ellipse_to_shear(ellipse, shear);
+    x[at(t.q)] = shear[0];
+    x[at(t.pa)] = shear[1];
+    if (t.scale >= 0) x[at(t.scale)] = shear[2];
+  }
+  return x;
+}
+
+std::vector<double> ParameterMap::to_natural(std::span<const double> x) const {
+  std::vector<double> v(x.begin(), x.end());
+  for (std::size_t i = 0; i < v.size(); ++i) {
+    if (kind_[i] == Kind::logarithm) v[i] = std::exp(x[i]);
+  }
+  for (const Triple& t : triples_) {
+    if (t.kind == Kind::fold) {
+      const double q = x[at(t.q)];
+      if (q > 1.0) {
+        v[at(t.q)] = 1.0 / q;
+        v[at(t.pa)] = x[at(t.pa)] + 90.0;
+        v[at(t.scale)] = x[at(t.scale)] * q;
+      }
+    } else {
+      const double shear[3] = {x[at(t.q)], x[at(t.pa)], t.scale >= 0 ? x[at(t.scale)] : 0.0};
+      double ellipse[3];
+      shear_to_ellipse(shear, ellipse);
+      v[at(t.q)] = ellipse[0];
+      v[at(t.pa)] = ellipse[1];
+      if (t.scale >= 0) v[at(t.scale)] = ellipse[2];
+    }
+    double& pa = v[at(t.pa)];
+    pa -= 180.0 * std::floor(pa / 180.0);
+  }
+  return v;
+}
+
+void ParameterMap::natural_row(std::span<const double> x, int i, int columns[3], double values[3],
+                               int& n) const {
+  n = 1;
+  columns[0] = i;
+  values[0] = 1.0;
+  if (kind_[at(i)] == Kind::logarithm) values[0] = std::exp(x[at(i)]);
+  if (triple_[at(i)] < 0) return;
+  const Triple& t = triples_[at(triple_[at(i)])];
+  if (t.kind == Kind::fold) {
+    const double q = x[at(t.q)];
+    if (!(q > 1.0)) return;
+    if (i == t.q) values[0] = -1.0 / (q * q);
+    if (i == t.scale) {
+      values[0] = q;
+      n = 2;
+      columns[1] = t.q;
+      values[1] = x[at(t.scale)];
+    }
+    return;
+  }
+  const double shear[3] = {x[at(t.q)], x[at(t.pa)], t.scale >= 0 ? x[at(t.scale)] : 0.0};
+  double jacobian[9];
+  shear_jacobian(shear, jacobian);
+  const int row = i == t.q ? 0 : (i == t.pa ? 1 : 2);
+  n = t.scale >= 0 ? 3 : 2;
+  const int members[3] = {t.q, t.pa, t.scale};
+  for (int k = 0; k < n; ++k) {
+    columns[k] = members[k];
+    values[k] = jacobian[3 * row + k];
+  }
+}
+
+void ParameterMap::evaluate(std::span<const double> values, bool internal,
+                            ParameterState& state) const {
+  state.valid = true;
+  state.natural = internal ? to_natural(values) : std::vector<double>(values.begin(), values.end());
+  state.slots = spec_.constants;
+  state.coefficients = spec_.coefficients;
+  for (int slot = 0; slot < spec_.n_slots; ++slot) {
+    for (int e = row_begin(slot); e < row_end(slot); ++e) {
+      const int i = free_index(e);
+      const bool raw = internal && (raw_slot_[at(slot)] != 0 || kind_[at(i)] == Kind::fold);
+      const double value = raw ? values[at(i)] : state.natural[at(i)];
+      state.slots[at(slot)] += spec_.coefficients[at(e)] * value;
+      if (internal && kind_[at(i)] == Kind::logarithm) state.coefficients[at(e)] *= value;
+    }
+  }
+  std::vector<double> inputs, outputs, jacobian;
+  for (const FunctionTie& tie : spec_.functions) {
+    const std::size_t n_in = tie.inputs.size(), n_out = tie.outputs.size();
+    inputs.resize(n_in);
+    outputs.assign(n_out, 0.0);
+    jacobian.assign(n_in * n_out, 0.0);
+    for (std::size_t k = 0; k < n_in; ++k) inputs[k] = state.natural[at(tie.inputs[k])];
+    if (!tie.evaluate(inputs.data(), outputs.data(), jacobian.data())) state.valid = false;
+    for (std::size_t j = 0; j < n_out; ++j) {
+      const int slot = tie.outputs[j];
+      if (!std::isfinite(outputs[j])) state.valid = false;
+      state.slots[at(slot)] = outputs[j];
+      for (int e = row_begin(slot); e < row_end(slot); ++e) {
+        const int i = free_index(e);
+        double derivative = 0.0;
+        for (std::size_t k = 0; k < n_in; ++k) {
+          if (tie.inputs[k] == i) derivative += jacobian[j * n_in + k];
+        }
+        if (!std::isfinite(derivative)) state.valid = false;
+        if (internal && kind_[at(i)] == Kind::logarithm) derivative *= state.natural[at(i)];
+        state.coefficients[at(e)] = derivative;
+      }
+    }
+  }
+}
+
+double ParameterMap::prior_chi2(const ParameterState& state) const {
+  double sum = 0.0;
+  for (std::size_t i = 0; i < state.natural.size(); ++i) {
+    const double sigma = spec_.prior_sigma[i];
+    if (!std::isfinite(sigma)) continue;
+    const double pull = (state.natural[i] - spec_.prior_mean[i]) / sigma;
+    sum += pull * pull;
+  }
+  return sum;
+}
+
+void ParameterMap::add_priors(std::span<const double> x, bool internal,
+                              const ParameterState& state, std::span<double> gradient,
+                              const std::function<void(int, int, double)>& add) const {
+  for (int i = 0; i < spec_.n_free; ++i) {
+    const double sigma = spec_.prior_sigma[at(i)];
+    if (!std::isfinite(sigma)) continue;
+    const double weight = 1.0 / (sigma * sigma);
+    const double residual = state.natural[at(i)] - spec_.prior_mean[at(i)];
+    int columns[3] = {i, 0, 0}, n = 1;
+    double values[3] = {1.0, 0.0, 0.0};
+    if (internal) natural_row(x, i, columns, values, n);
+    for (int a = 0; a < n; ++a) {
+      gradient[at(columns[a])] += weight * residual * values[a];
+      for (int b = 0; b <= a; ++b) add(columns[a], columns[b], weight * values[a] * values[b]);
+    }
+  }
+}
+
+void ParameterMap::covariance_to_natural(std::span<const double> x,
+                                         std::vector<double>& covariance) const {
+  const int n = spec_.n_free;
+  if (covariance.size() != at(n) * at(n)) return;
+  // A coordinate fixed by the fit (NaN row) inside a triple spoils the whole triple, rightly.
+  std::vector<double> half(covariance.size(), 0.0);
+  int columns[3], m = 0;
+  double values[3];
+  for (int i = 0; i < n; ++i) {
+    natural_row(x, i, columns, values, m);
+    for (int k = 0; k < m; ++k) {
+      for (int j = 0; j < n; ++j) {
+        half[at(i) * at(n) + at(j)] += values[k] * covariance[at(columns[k]) * at(n) + at(j)];
+      }
+    }
+  }
+  std::fill(covariance.begin(), covariance.end(), 0.0);
+  for (int j = 0; j < n; ++j) {
+    natural_row(x, j, columns, values, m);
+    for (int k = 0; k < m; ++k) {
+      for (int i = 0; i < n; ++i) {
+        covariance[at(i) * at(n) + at(j)] += values[k] * half[at(i) * at(n) + at(columns[k])];
+      }
+    }
+  }
+}
+
+std::vector<std::vector<int>> ParameterMap::chart_groups() const {
+  std::vector<std::vector<int>> groups;
+  for (const Triple& t : triples_) {
+    groups.push_back({t.q, t.pa});
+    if (t.scale >= 0) groups.back().push_back(t.scale);
+  }
+  return groups;
+}
+
+}  // namespace jointlight

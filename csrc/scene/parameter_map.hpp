@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The one map from free parameters to the slots of every tile: charts, sparse linear ties,
+// functions, bounds and priors, with the exact chain rule.
+//
+//   x (internal) --chart--> v (natural: q, PA, Re, ...) --ties--> slots
+//
+// Charts make the fit's coordinates well behaved: logarithms of scales and shapes, and for a
+// (q, PA, scale) triple the log-shear coordinates in which the circle is an ordinary point.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <vector>
+
+#include "scene/geometry.hpp"
+
+namespace jointlight {
+
+// slots[outputs] = f(v[inputs]); jacobian [n_outputs][n_inputs]. Returns false where f has no
+// finite value. Called once per evaluation, never from a worker thread.
+struct FunctionTie {
+  std::vector<int> inputs, outputs;
+  std::function<bool(const double* inputs, double* values, double* jacobian)> evaluate;
+};
+
+// Rows in compressed form: slot i = constants[i] + sum coefficients * v[indices].
+struct ParameterSpec {
+  int n_free = 0, n_slots = 0;
+  std::vector<double> start, lower, upper;           // [n_free] natural
+  std::vector<int> row_start, indices;               // [n_slots + 1], [nnz]
+  std::vector<double> coefficients, constants;       // [nnz], [n_slots]
+  std::vector<double> prior_mean, prior_sigma;       // [n_free], sigma NaN or inf = none
+  std::vector<FunctionTie> functions;
+};
+
+// What each slot of a tile is, so that charts can be chosen.
+struct SlotUse {
+  std::vector<int> slots;
+  TileGeometry* geometry;  // chart is written here
+};
+
+// All that one evaluation needs of the parameters.
+struct ParameterState {
+  std::vector<double> natural;       // [n_free]
+  std::vector<double> slots;         // [n_slots]
+  std::vector<double> coefficients;  // [nnz] d(slot)/d(free coordinate), ties and charts folded in
+  bool valid = true;
+};
+
+class ParameterMap {
+ public:
+  ParameterMap(ParameterSpec spec, std::span<const SlotUse> uses);
+
+  int n_free() const { return spec_.n_free; }
+  const ParameterSpec& spec() const { return spec_; }
+
+  std::vector<double> to_internal(std::span<const double> natural) const;
+  std::vector<double> to_natural(std::span<const double> x) const;
+  std::span<const double> lower() const { return lower_; }      // internal box
+  std::span<const double> upper() const { return upper_; }
+  std::span<const double> max_step() const { return max_step_; }
+  void set_centre_step(int free, double step) { max_step_[static_cast<std::size_t>(free)] = step; }
+
+  // `internal`: values are chart coordinates and derivatives are by them; else natural ones.
+  void evaluate(std::span<const double> values, bool internal, ParameterState& state) const;
+
+  // Free coordinates behind a slot: entries of `indices` and ParameterState::coefficients.
+  int row_begin(int slot) const { return spec_.row_start[static_cast<std::size_t>(slot)]; }
+  int row_end(int slot) const { return spec_.row_start[static_cast<std::size_t>(slot) + 1]; }
+  int free_index(int entry) const { return spec_.indices[static_cast<std::size_t>(entry)]; }
+
+  // Gaussian priors: adds to chi2, gradient and diagonal terms. `diagonal(i, j, h)` receives
+  // J^T W J contributions.
+  double prior_chi2(const ParameterState& state) const;
+  void add_priors(std::span<const double> x, bool internal, const ParameterState& state,
+                  std::span<double> gradient,
+                  const std::function<void(int, int, double)>& add) const;
+
+  // Row-major [n][n] covariance of x -> of v.
+  void covariance_to_natural(std::span<const double> x, std::vector<double>& covariance) const;
+
+  // Groups of coordinates that a chart couples.
+  std::vector<std::vector<int>> chart_groups() const;
+
+ private:
+  enum class Kind : std::uint8_t { identity, logarithm, shear, shear_pair, fold };
+  // q and PA share a chart; scale = -1 for a pair.
+  struct Triple {
+    Kind kind;
+    int q, pa, scale;
+  };
+
+  void choose_charts(std::span<const SlotUse> uses);
+  // d(natural)/d(internal) of coordinate i as (column, value) pairs
+  void natural_row(std::span<const double> x, int i, int columns[3], double values[3],
+                   int& n) const;
+
+  ParameterSpec spec_;
+  std::vector<Kind> kind_;       // [n_free]
+  std::vector<int> triple_;      // [n_free] index into triples_, -1 none
+  std::vector<Triple> triples_;
+  std::vector<std::uint8_t> raw_slot_;  // [n_slots] 1: the slot is the chart coordinate itself
+  std::vector<double> lower_, upper_, max_step_;
+};
+
+}  // namespace jointlight

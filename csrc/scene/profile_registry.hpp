@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The radial profiles this build knows, by name, with what scene compilation needs of them.
+#pragma once
+
+#include <complex>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace jointlight {
+
+struct ProfileInfo {
+  std::string name;
+  int n_shape = 0;                       // 0, 1 or 2 shape parameters
+  std::vector<std::string> shape_names;
+  std::vector<double> shape_min, shape_max;
+  std::string scale_name, amplitude_name;
+  double shape_origin = 0.0;             // shapes are tabulated in ln(shape - origin)
+  // log of the Mellin transform integral_0^inf r^(s-1) I(r) dr
+  std::complex<double> (*log_mellin)(const double* shape, std::complex<double> s) = nullptr;
+  double (*brightness)(const double* shape, double r2) = nullptr;  // I at R^2
+  // integral_0^R r I dr at R^2, and its derivative by shape
+  double (*enclosed)(const double* shape, double r2, double* by_shape) = nullptr;
+};
+
+const std::vector<ProfileInfo>& profile_registry();
+
+// Index into the registry; -1 if there is no such profile.
+int find_profile(std::string_view name);
+
+}  // namespace jointlight

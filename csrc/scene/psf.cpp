@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "scene/psf.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <complex>
+#include <functional>
+
+#include "scene/transform_table.hpp"
+#include "stages/fft.hpp"
+
+namespace jointlight {
+namespace {
+
+using complex = std::complex<double>;
+
+constexpr double negligible = 1e-10;  // of the zero-frequency power: 1e-10 of the peak pixel
+constexpr int max_folds = 4;          // Nyquist zones on either side that an analytic PSF may use
+
+double sinc(double x) { return std::abs(x) < 1e-8 ? 1.0 : std::sin(x) / x; }
+
+// Discrete transform of the array wrapped into a box of oversampling x (box_x, box_y), for the
+// indices 0..n-1 along each axis; normalised to 1 at zero frequency.
+class ArrayTransform {
+ public:
+  ArrayTransform(const Psf& psf, int box_x, int box_y)
+      : psf_(psf), nx_(box_x * psf.oversampling), ny_(box_y * psf.oversampling) {
+    const FftPlan plan_x(nx_), plan_y(ny_);
+    values_.assign(static_cast<std::size_t>(nx_) * static_cast<std::size_t>(ny_), complex());
+    double sum = 0.0;
+    for (int j = 0; j < psf.ny; ++j) {
+      for (int i = 0; i < psf.nx; ++i) {
+        const double value =
+            psf.data[static_cast<std::size_t>(j) * static_cast<std::size_t>(psf.nx) +
+                     static_cast<std::size_t>(i)];
+        at(i % nx_, j % ny_) += value;
+        sum += value;
+      }
+    }
+    for (complex& value : values_) value /= sum;
+    std::vector<Complex<double>> a(static_cast<std::size_t>(std::max(nx_, ny_))), b(a.size());
+    for (int j = 0; j < ny_; ++j) {
+      for (int i = 0; i < nx_; ++i) a[static_cast<std::size_t>(i)] = {at(i, j).real(), 0.0};
+      const Complex<double>* done = inverse_fft<double>(plan_x.view(), a.data(), b.data());
+      for (int i = 0; i < nx_; ++i) at(i, j) = {done[i].re, done[i].im};
+    }
+    for (int i = 0; i < nx_; ++i) {
+      for (int j = 0; j < ny_; ++j) {
+        a[static_cast<std::size_t>(j)] = {at(i, j).real(), at(i, j).imag()};
+      }
+      const Complex<double>* done = inverse_fft<double>(plan_y.view(), a.data(), b.data());
+      // The array is real: its forward transform is the conjugate of its inverse one.
+      for (int j = 0; j < ny_; ++j) at(i, j) = {done[j].re, -done[j].im};
+    }
+  }
+
+  complex operator()(int jx, int jy) const {
+    const int limit_x = nx_ / 2, limit_y = ny_ / 2;
+    if (std::abs(jx) > limit_x || std::abs(jy) > limit_y) return 0.0;
+    // A sample at exactly the sampling's Nyquist frequency belongs half to either sign.
+    const double share =
+        (std::abs(jx) == limit_x ? 0.5 : 1.0) * (std::abs(jy) == limit_y ? 0.5 : 1.0);
+    const double angle = 2.0 * M_PI * (jx * psf_.cx / nx_ + jy * psf_.cy / ny_);
+    return share * std::polar(1.0, angle) * value((jx + nx_) % nx_, (jy + ny_) % ny_);
+  }
+
+ private:
+  complex& at(int i, int j) {
+    return values_[static_cast<std::size_t>(j) * static_cast<std::size_t>(nx_) +
+                   static_cast<std::size_t>(i)];
+  }
+  const complex& value(int i, int j) const {
+    return values_[static_cast<std::size_t>(j) * static_cast<std::size_t>(nx_) +
+                   static_cast<std::size_t>(i)];
+  }
+
+  const Psf& psf_;
+  int nx_, ny_;
+  std::vector<complex> values_;
+};
+
+}  // namespace
+
+Transfer::Transfer(const Psf& psf, int box_x, int box_y) {
+  view_.box_x = box_x;
+  view_.box_y = box_y;
+  const double kx_step = 2.0 * M_PI / box_x, ky_step = 2.0 * M_PI / box_y;
+
+  std::function<complex(int, int)> transform;
+  std::unique_ptr<ArrayTransform> array;
+  int zones = max_folds;
+  if (psf.form == Psf::Form::array) {
+    array = std::make_unique<ArrayTransform>(psf, box_x, box_y);
+    zones = (psf.oversampling + 1) / 2;
+    transform = [&](int jx, int jy) {
+      const double pixel =
+          psf.includes_pixel ? 1.0 : sinc(0.5 * kx_step * jx) * sinc(0.5 * ky_step * jy);
+      return pixel * (*array)(jx, jy);
+    };
+  } else if (psf.form == Psf::Form::gaussian) {
+    const double s2 = psf.params[0] * psf.params[0];
+    transform = [=](int jx, int jy) -> complex {
+      const double kx = kx_step * jx, ky = ky_step * jy;
+      return std::exp(-0.5 * s2 * (kx * kx + ky * ky)) * sinc(0.5 * kx) * sinc(0.5 * ky);
+    };
+  } else {
+    const TransformTable& table = transform_table(find_profile("moffat"));
+    const double beta = psf.params[1], a2 = psf.params[0] * psf.params[0];
+    const double norm = 1.0 / table.flux_factor(&beta, nullptr);
+    transform = [=, &table](int jx, int jy) -> complex {
+      const double kx = kx_step * jx, ky = ky_step * jy;
+      return norm * table.value(&beta, a2 * (kx * kx + ky * ky)) * sinc(0.5 * kx) *
+             sinc(0.5 * ky);
+    };
+  }
+
+  const double scale = 1.0 / (static_cast<double>(box_x) * box_y);
+  const int limit_x = box_x * zones, limit_y = box_y * zones;
+  column_start_.push_back(0);
+  view_.y_min = 0;
+  view_.y_max = 1;
+  std::vector<complex> line(static_cast<std::size_t>(2 * limit_y + 1));
+  int last_used = 0;
+  for (int column = 0; column <= box_x / 2; ++column) {
+    for (int jx = column - (limit_x / box_x) * box_x; jx <= limit_x; jx += box_x) {
+      if (jx < -limit_x) continue;
+      int begin = limit_y + 1, end = -limit_y;
+      // Along y, stop at the first long stretch without power: transforms of PSFs only fall.
+      const auto scan = [&](int direction) {
+        for (int jy = direction > 0 ? 0 : -1, idle = 0; std::abs(jy) <= limit_y;
+             jy += direction) {
+          const complex value = transform(jx, jy);
+          line[static_cast<std::size_t>(jy + limit_y)] = value;
+          if (std::abs(value) > negligible) {
+            begin = std::min(begin, jy);
+            end = std::max(end, jy + 1);
+            idle = 0;
+          } else if (++idle > box_y / 2 + 1) {
+            break;
+          }
+        }
+      };
+      scan(+1);
+      scan(-1);
+      if (begin >= end) continue;
+      std::vector<double> values;
+      for (int jy = begin; jy < end; ++jy) {
+        const complex value = scale * line[static_cast<std::size_t>(jy + limit_y)];
+        values.push_back(value.real());
+        values.push_back(value.imag());
+      }
+      values_.push_back(std::move(values));
+      runs_.push_back({column, jx, begin, end, values_.back().data()});
+      view_.y_min = std::min(view_.y_min, begin);
+      view_.y_max = std::max(view_.y_max, end);
+    }
+    column_start_.push_back(static_cast<int>(runs_.size()));
+    const int n_runs = column_start_.back() - column_start_[static_cast<std::size_t>(column)];
+    folds_ = std::max(folds_, n_runs);
+    if (n_runs > 0) last_used = column + 1;
+  }
+  view_.n_columns = std::max(last_used, 1);
+  view_.runs = runs_.data();
+  view_.column_start = column_start_.data();
+}
+
+}  // namespace jointlight

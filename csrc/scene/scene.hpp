@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The compiled problem: images, tiles and parameters flattened into tables once, with every box,
+// PSF transform and FFT plan made. Constant afterwards; what changes lives in a backend's workspace.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <tuple>
+#include <vector>
+
+#include "base/aligned.hpp"
+#include "scene/parameter_map.hpp"
+#include "scene/psf.hpp"
+#include "stages/residual.hpp"
+
+namespace jointlight {
+
+struct ImageSpec {
+  int width = 0, height = 0;
+  std::vector<double> data, weight;  // [height][width]; weight 0 = pixel does not count
+  Likelihood likelihood = Likelihood::gaussian;
+};
+
+struct TileSpec {
+  TileGeometry geometry;
+  int image = 0, psf = -1;
+  int x_begin = 0, x_end = 0, y_begin = 0, y_end = 0;  // window, image pixels
+  int source = 0;
+  std::vector<int> slots;
+};
+
+struct SceneSpec {
+  std::vector<ImageSpec> images;
+  std::vector<Psf> psfs;
+  std::vector<TileSpec> tiles;
+  ParameterSpec parameters;
+};
+
+// Two tiles of one image that share pixels (a <= b; a == b for a tile with itself).
+struct TilePair {
+  int a = 0, b = 0;
+  int x_begin = 0, x_end = 0, y_begin = 0, y_end = 0;  // shared window, image pixels
+};
+
+class Scene {
+ public:
+  explicit Scene(SceneSpec spec);
+  Scene(const Scene&) = delete;
+  Scene& operator=(const Scene&) = delete;
+
+  const std::vector<ImageSpec>& images() const { return spec_.images; }
+  const std::vector<TileSpec>& tiles() const { return spec_.tiles; }
+  const std::vector<TileView>& views() const { return views_; }  // `fields` left null
+  const std::vector<TilePair>& pairs() const { return pairs_; }
+  const std::vector<std::vector<int>>& image_tiles() const { return image_tiles_; }
+  const std::vector<std::vector<int>>& image_pairs() const { return image_pairs_; }
+  const ParameterMap& parameters() const { return *parameters_; }
+  const std::vector<long>& n_pixels() const { return n_pixels_; }  // that count, per image
+  int folds(int tile) const { return folds_[static_cast<std::size_t>(tile)]; }
+
+  // Slot values -> what each tile's rendering needs. Tiles that cannot be drawn are set invisible.
+  // `internal`: slots are in chart coordinates. `table_memory[tile]` keeps the radial tables.
+  void place_tiles(const ParameterState& parameters, bool internal,
+                   std::vector<TileState>& states,
+                   std::vector<Chain>& chains,
+                   std::vector<AlignedBuffer<double>>& table_memory) const;
+
+ private:
+  void validate() const;
+  void plan_tile(std::size_t index);
+  void find_pairs();
+  const Transfer& transfer(int psf, int box_x, int box_y);
+  const FftPlan& plan(int size);
+  const double* basis(int size);
+
+  SceneSpec spec_;
+  std::vector<TileView> views_;
+  std::vector<TilePair> pairs_;
+  std::vector<std::vector<int>> image_tiles_, image_pairs_;
+  std::vector<long> n_pixels_;
+  std::vector<int> folds_;
+  std::unique_ptr<ParameterMap> parameters_;
+  std::map<std::tuple<int, int, int>, std::unique_ptr<Transfer>> transfers_;
+  std::map<int, std::unique_ptr<FftPlan>> plans_;
+  std::map<int, std::vector<double>> bases_;
+};
+
+}  // namespace jointlight

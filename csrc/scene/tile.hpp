@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Plain-data views of one tile (one component on one image, inside its window): what the stages
+// read. No ownership, so that the same structs serve any executor.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "base/lanes.hpp"
+#include "stages/fft_plan.hpp"
+
+namespace jointlight {
+
+// Lanes of a tile's fields, in the tile's own pixel frame.
+enum Lane : int {
+  lane_unit = 0,    // the component with unit amplitude
+  lane_x0 = 1,      // d/d(centre), pixels
+  lane_y0 = 2,
+  lane_s11 = 3,     // d/d(shape matrix), px^2; lane_s12 moves S12 and S21 together
+  lane_s12 = 4,
+  lane_s22 = 5,
+  lane_shape0 = 6,  // d/d(profile shape)
+  lane_shape1 = 7,
+};
+
+enum class Renderer : std::uint8_t { fourier, pixel, sky };
+
+// Radial transform f(rho) of one profile at one shape, rho^2 = k^T S k: quintic pieces on a
+// uniform grid in u = ln rho^2.
+struct RadialTable {
+  static constexpr int degree = 5;
+  static constexpr int columns = 4;      // f, df/du, df/dshape0, df/dshape1
+  double u0 = 0.0, inverse_step = 1.0;
+  int n_intervals = 0;
+  const double* coefficients = nullptr;  // [n_intervals][degree + 1][columns]
+  double at_zero[columns] = {};          // at rho = 0: f, 0, df/dshape...
+};
+
+// One run of frequencies j_y in [y_begin, y_end) at fixed extended j_x, to be folded into box
+// column x. Extended indices run past the box's Nyquist where the PSF has power there.
+struct SpectrumRun {
+  int column;               // box column, 0 .. box_x / 2
+  int jx;                   // signed extended index
+  int y_begin, y_end;       // signed extended indices
+  const double* transfer;   // PSF transform / (box_x box_y), (re, im) pairs [y_end - y_begin]
+};
+
+// Everything of a PSF that a box of box_x x box_y pixels needs.
+struct TransferView {
+  int box_x = 0, box_y = 0;
+  int n_columns = 0;                   // box columns 0 .. n_columns-1 hold power
+  int y_min = 0, y_max = 0;            // range of extended j_y over all runs, y_max exclusive
+  const SpectrumRun* runs = nullptr;   // sorted by column
+  const int* column_start = nullptr;   // [n_columns + 1] into runs
+};
+
+// What a tile's rendering depends on at one parameter vector (host-prepared, a few hundred bytes).
+struct TileState {
+  double x0 = 0.0, y0 = 0.0;           // centre, window pixels
+  double S[3] = {1.0, 0.0, 1.0};       // S11, S12, S22, px^2
+  double shape[2] = {};
+  RadialTable table;
+  bool has_table = false;              // false: point source, f = 1
+  bool visible = true;                 // false: centre outside what the plan covers
+  double tail[n_lanes] = {};           // light of the copies beyond the summed shells
+  double value[n_lanes] = {};          // image = value . lanes
+};
+
+struct TileView {
+  Renderer renderer = Renderer::fourier;
+  int profile = 0;                     // index into the profile table
+  int x0 = 0, y0 = 0;                  // window origin in the image
+  int width = 0, height = 0;           // window size
+  std::size_t row_stride = 0;          // doubles per row of the fields
+  double* fields = nullptr;            // [height][row_stride], lanes interleaved
+  bool subtract_wings = false;
+  TransferView transfer;
+  FftView fft_x, fft_y;
+  const double* basis_x = nullptr;     // Chebyshev polynomials at the window's columns [width][9]
+  const double* basis_y = nullptr;     // [height][9]
+  double sky_map[6] = {};              // plane offset = (a + b x + c y, d + e x + f y), arcsec
+};
+
+}  // namespace jointlight

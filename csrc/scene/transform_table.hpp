@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Radial (Hankel) transform f(rho) = 2 pi int r I(r) J0(rho r) dr of a profile, tabulated once in
+// (ln rho, ln shape) and interpolated to high order, with exact derivatives.
+//
+// By Parseval's formula for the Mellin transform,
+//   f(rho) = 1/(2 pi i) int_(c - i inf)^(c + i inf) rho^-s 2 pi 2^(s-1) Gamma(s/2)/Gamma(1 - s/2)
+//            M(2 - s) ds,     M(s) = int_0^inf r^(s-1) I(r) dr,
+// whose integrand decays exponentially along the line, so the trapezoidal rule converges
+// exponentially. A profile therefore only has to state M. Nodes in shape are computed when first
+// needed (a fraction of a millisecond each).
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "scene/profile_registry.hpp"
+#include "scene/tile.hpp"
+
+namespace jointlight {
+
+class TransformTable {
+ public:
+  explicit TransformTable(const ProfileInfo& profile);
+
+  // Doubles that `fill` writes for the widest range.
+  static std::size_t capacity();
+
+  // One-dimensional table at `shape` covering rho^2 in [low, high]; memory from the caller.
+  void fill(const double* shape, double low, double high, double* memory, RadialTable& table) const;
+
+  // f at one radius (set-up only).
+  double value(const double* shape, double rho2) const;
+
+  // f(0) = flux of unit amplitude and unit scale radius; derivatives by shape.
+  double flux_factor(const double* shape, double* by_shape) const;
+
+ private:
+  struct Node {
+    std::vector<double> f;  // [n_u][3]: f, df/du, d2f/du2 with u = ln rho^2
+    double at_zero = 0.0;
+  };
+  struct Stencil;
+
+  const Node& node(int index) const;
+  Node compute(double shape) const;
+  Stencil stencil(const double* shape) const;
+
+  ProfileInfo profile_;
+  int first_node_ = 0;
+  int n_nodes_ = 1;
+  mutable std::mutex mutex_;                                       // guards making nodes
+  mutable std::vector<std::unique_ptr<const Node>> made_;          // owner
+  std::unique_ptr<std::atomic<const Node*>[]> nodes_;              // [n_nodes_] null until made
+};
+
+// The table of one registered profile, made at first use and shared.
+const TransformTable& transform_table(int profile);
+
+}  // namespace jointlight

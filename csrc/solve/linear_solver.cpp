@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#define EIGEN_MPL2_ONLY
+#include "solve/linear_solver.hpp"
+
+#include <Eigen/Dense>
+#include <Eigen/SparseCholesky>
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+
+#include "solve/cholesky.hpp"
+
+namespace jointlight {
+namespace {
+
+using SparseMatrix = Eigen::SparseMatrix<double, Eigen::ColMajor, int>;
+
+// A dense flop is worth this many of the up-looking sparse factorisation.
+constexpr double sparse_flop_cost = 8.0;
+
+// Where the dense matrix would outgrow memory (6000^2 doubles = 288 MB).
+constexpr int dense_memory_max = 6000;
+
+class SparseFactor
+    : public Eigen::SimplicialLDLT<SparseMatrix, Eigen::Lower, Eigen::AMDOrdering<int>> {
+ public:
+  // Multiply-adds of a factorisation, known after the symbolic analysis.
+  double flops() const {
+    double sum = 0.0;
+    for (Eigen::Index j = 0; j < m_matrix.outerSize(); ++j) {
+      const double height = m_matrix.outerIndexPtr()[j + 1] - m_matrix.outerIndexPtr()[j];
+      sum += height * (height + 1.0);
+    }
+    return sum;
+  }
+};
+
+}  // namespace
+
+struct LinearSolver::Workspace {
+  std::vector<double> small;  // row-major [n][n]
+  Eigen::MatrixXd dense;
+  Eigen::LLT<Eigen::MatrixXd> dense_factor;
+  SparseMatrix matrix;
+  SparseFactor sparse_factor;
+
+  void analyse(const SparsePattern& pattern) {
+    const std::vector<double> ones(pattern.row.size(), 1.0);
+    matrix = Eigen::Map<const SparseMatrix>(pattern.n, pattern.n, pattern.nonzeros(),
+                                            pattern.column_start.data(), pattern.row.data(),
+                                            ones.data());
+    sparse_factor.analyzePattern(matrix);
+  }
+};
+
+LinearSolver::LinearSolver(const SparsePattern& pattern, int dense_max_size)
+    : pattern_(pattern), method_(Method::dense), workspace_(std::make_unique<Workspace>()) {
+  if (pattern.n <= std::min(small_cholesky_max, dense_max_size)) {
+    method_ = Method::small;
+  } else if (pattern.n > dense_max_size) {
+    const double n = pattern.n;
+    workspace_->analyse(pattern);
+    if (pattern.n > dense_memory_max ||
+        sparse_flop_cost * workspace_->sparse_factor.flops() < n * n * n / 3.0) {
+      method_ = Method::sparse;
+    }
+  }
+}
+
+LinearSolver::LinearSolver(const SparsePattern& pattern, Method method)
+    : pattern_(pattern), method_(method), workspace_(std::make_unique<Workspace>()) {
+  if (method == Method::sparse) workspace_->analyse(pattern);
+}
+
+LinearSolver::~LinearSolver() = default;
+
+Factorization LinearSolver::factor(std::span<const double> values, double min_pivot) {
+  if (!std::all_of(values.begin(), values.end(), [](double v) { return std::isfinite(v); })) {
+    return Factorization::non_finite;
+  }
+  Workspace& w = *workspace_;
+  const int n = pattern_.n;
+  const auto each_entry = [&](auto&& put) {
+    for (int j = 0; j < n; ++j) {
+      for (int k = pattern_.diagonal(j); k < pattern_.diagonal(j + 1); ++k) {
+        put(pattern_.row[static_cast<std::size_t>(k)], j, values[static_cast<std::size_t>(k)]);
+      }
+    }
+  };
+  if (method_ == Method::small) {
+    w.small.assign(static_cast<std::size_t>(n) * static_cast<std::size_t>(n), 0.0);
+    each_entry([&](int i, int j, double v) { w.small[static_cast<std::size_t>(i * n + j)] = v; });
+    const int failed = cholesky_factor(w.small.data(), n, n, min_pivot);
+    return failed == 0 ? Factorization::ok : Factorization::indefinite;
+  }
+  if (method_ == Method::dense) {
+    w.dense.setZero(n, n);
+    each_entry([&](int i, int j, double v) { w.dense(i, j) = v; });
+    w.dense_factor.compute(w.dense);
+    if (w.dense_factor.info() != Eigen::Success) return Factorization::indefinite;
+  } else {
+    std::copy(values.begin(), values.end(), w.matrix.valuePtr());
+    w.sparse_factor.factorize(w.matrix);
+    if (w.sparse_factor.info() != Eigen::Success) return Factorization::indefinite;
+  }
+  const std::vector<double> d = pivots();
+  const bool positive = std::all_of(d.begin(), d.end(), [&](double p) { return p > min_pivot; });
+  return positive ? Factorization::ok : Factorization::indefinite;
+}
+
+void LinearSolver::solve(std::span<double> b) const {
+  const Workspace& w = *workspace_;
+  if (method_ == Method::small) {
+    cholesky_solve(w.small.data(), pattern_.n, pattern_.n, b.data());
+    return;
+  }
+  Eigen::Map<Eigen::VectorXd> vector(b.data(), pattern_.n);
+  if (method_ == Method::dense) {
+    w.dense_factor.solveInPlace(vector);
+  } else {
+    const Eigen::VectorXd solution = w.sparse_factor.solve(vector);
+    vector = solution;
+  }
+}
+
+std::vector<double> LinearSolver::pivots() const {
+  const Workspace& w = *workspace_;
+  const int n = pattern_.n;
+  std::vector<double> d(static_cast<std::size_t>(n));
+  for (int i = 0; i < n; ++i) {
+    double& out = d[static_cast<std::size_t>(i)];
+    if (method_ == Method::small) {
+      out = std::pow(w.small[static_cast<std::size_t>(i * n + i)], 2);
+    } else if (method_ == Method::dense) {
+      out = std::pow(w.dense_factor.matrixLLT()(i, i), 2);
+    } else {
+      const auto& order = w.sparse_factor.permutationP().indices();
+      out = w.sparse_factor.vectorD()(order.size() > 0 ? order(i) : i);
+    }
+  }
+  return d;
+}
+
+bool symmetric_eigen(int n, std::span<double> a, std::span<double> w) {
+  Eigen::Map<Eigen::MatrixXd> matrix(a.data(), n, n);
+  const Eigen::SelfAdjointEigenSolver<Eigen::MatrixXd> eigen(matrix);
+  if (eigen.info() != Eigen::Success) return false;
+  matrix = eigen.eigenvectors();
+  Eigen::Map<Eigen::VectorXd>(w.data(), n) = eigen.eigenvalues();
+  return true;
+}
+
+}  // namespace jointlight

@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Levenberg-Marquardt with box bounds.
+#pragma once
+
+#include <vector>
+
+#include "solve/options.hpp"
+#include "solve/problem.hpp"
+#include "solve/result.hpp"
+
+namespace jointlight {
+
+// Minimises problem.chi2 from x0 (moved into the box if outside). Throws std::invalid_argument if
+// sizes disagree, a bound is NaN or lower > upper; every outcome of the fit itself is a status.
+FitOutcome levenberg_marquardt(Problem& problem, std::vector<double> x0,
+                               const LMOptions& options = {});
+
+}  // namespace jointlight

@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// render + convolve for elliptical profiles and point sources under a PSF: the component's
+// continuous Fourier transform times the PSF's, transformed back once. With R^2 = d^T S^-1 d,
+//   image^(k) = sqrt(det S) f(rho) P(k) exp(-i k.x0),   rho^2 = k^T S k,
+// and every derivative is a product with the same transform. Frequencies beyond the box's Nyquist
+// are folded back, which is what sampling at pixel centres does.
+//
+// Columns first (frequency j_x fixed: fill, transform along y, keep the window's rows), then rows
+// two at a time as the real and imaginary part of one complex transform.
+#pragma once
+
+#include <cmath>
+
+#include "base/lanes.hpp"
+#include "base/vmath.hpp"
+#include "scene/tile.hpp"
+#include "stages/fft.hpp"
+
+namespace jointlight {
+JL_ISA_BEGIN
+
+inline constexpr int spectrum_block = 64;
+
+// Lane weights w of one frequency: unit field = w[0] z, centre derivatives -i w[1], -i w[2], ...
+struct SpectrumWeights {
+  alignas(64) double f0[n_lanes], f_kx[n_lanes], f_ky[n_lanes];         // times f
+  alignas(64) double r_xx[n_lanes], r_xy[n_lanes], r_yy[n_lanes];       // times (df/du) / rho^2
+  alignas(64) double s0[n_lanes], s1[n_lanes];                          // times df/dshape
+  alignas(64) double even[n_lanes], odd[n_lanes];                       // lane masks
+};
+
+inline SpectrumWeights spectrum_weights(const TileState& tile) {
+  SpectrumWeights w{};
+  const double det = tile.S[0] * tile.S[2] - tile.S[1] * tile.S[1];
+  const double root = tile.has_table ? std::sqrt(det) : 1.0;
+  w.f0[lane_unit] = root;
+  w.f_kx[lane_x0] = root;
+  w.f_ky[lane_y0] = root;
+  if (tile.has_table) {
+    w.f0[lane_s11] = 0.5 * root * tile.S[2] / det;
+    w.f0[lane_s12] = -root * tile.S[1] / det;
+    w.f0[lane_s22] = 0.5 * root * tile.S[0] / det;
+    w.r_xx[lane_s11] = root;
+    w.r_xy[lane_s12] = 2.0 * root;
+    w.r_yy[lane_s22] = root;
+    w.s0[lane_shape0] = root;
+    w.s1[lane_shape1] = root;
+  }
+  for (int i = 0; i < n_lanes; ++i) {
+    const bool is_odd = i == lane_x0 || i == lane_y0;
+    w.even[i] = is_odd ? 0.0 : 1.0;
+    w.odd[i] = is_odd ? 1.0 : 0.0;
+  }
+  return w;
+}
+
+// Radial transform at `n` squared radii -> columns (f, df/du, df/dshape0, df/dshape1) [n][4].
+JL_INLINE void radial_transform(const RadialTable& table, int n, const double* JL_RESTRICT rho2,
+                                double* JL_RESTRICT out) {
+  typedef double Quad __attribute__((vector_size(32)));
+  alignas(64) double position[spectrum_block];
+  const double top = static_cast<double>(table.n_intervals) - 1e-9;
+  for (int i = 0; i < n; ++i) {
+    double t = (log_(rho2[i]) - table.u0) * table.inverse_step;
+    t = t < 0.0 ? 0.0 : t;
+    position[i] = t > top ? top : t;
+  }
+  for (int i = 0; i < n; ++i) {
+    const int k = static_cast<int>(position[i]);
+    const double t = position[i] - k;
+    const auto* c = reinterpret_cast<const Quad*>(
+        table.coefficients + static_cast<std::size_t>(k) * 6 * RadialTable::columns);
+    *reinterpret_cast<Quad*>(out + 4 * i) =
+        c[0] + t * (c[1] + t * (c[2] + t * (c[3] + t * (c[4] + t * c[5]))));
+  }
+}
+
+// One box column: accumulate all runs into spectrum[n_vectors][box_y].
+inline void fill_column(const TileState& tile, const TransferView& transfer,
+                        const SpectrumWeights& w, int column, const double* JL_RESTRICT phase_y,
+                        Complex<Vec>* JL_RESTRICT spectrum) {
+  const int box_y = transfer.box_y;
+  for (int i = 0; i < n_vectors * box_y; ++i) spectrum[i] = {Vec{}, Vec{}};
+  const double step_x = 2.0 * M_PI / transfer.box_x, step_y = 2.0 * M_PI / box_y;
+  for (int r = transfer.column_start[column]; r < transfer.column_start[column + 1]; ++r) {
+    const SpectrumRun& run = transfer.runs[r];
+    const double kx = step_x * run.jx;
+    const double cx = std::cos(kx * tile.x0), sx = -std::sin(kx * tile.x0);
+    Vec f_const[n_vectors], f_lin[n_vectors], r_const[n_vectors], r_lin[n_vectors],
+        r_quad[n_vectors], s0[n_vectors], s1[n_vectors], even[n_vectors], odd[n_vectors];
+    for (int g = 0; g < n_vectors; ++g) {
+      const int o = g * vector_width;
+      f_const[g] = load(w.f0 + o) + kx * load(w.f_kx + o);
+      f_lin[g] = load(w.f_ky + o);
+      r_const[g] = (kx * kx) * load(w.r_xx + o);
+      r_lin[g] = kx * load(w.r_xy + o);
+      r_quad[g] = load(w.r_yy + o);
+      s0[g] = load(w.s0 + o);
+      s1[g] = load(w.s1 + o);
+      even[g] = load(w.even + o);
+      odd[g] = load(w.odd + o);
+    }
+    const double a = tile.S[0] * kx * kx, b = 2.0 * tile.S[1] * kx, c = tile.S[2];
+    for (int y_block = run.y_begin; y_block < run.y_end; y_block += spectrum_block) {
+      const int n = run.y_end - y_block < spectrum_block ? run.y_end - y_block : spectrum_block;
+      alignas(64) double rho2[spectrum_block], radial[4 * spectrum_block];
+      if (tile.has_table) {
+        for (int i = 0; i < n; ++i) {
+          const double ky = step_y * (y_block + i);
+          rho2[i] = a + ky * (b + ky * c) + 1e-300;
+        }
+        radial_transform(tile.table, n, rho2, radial);
+        if (run.jx == 0 && y_block <= 0 && y_block + n > 0) {
+          for (int j = 0; j < 4; ++j) radial[4 * (-y_block) + j] = tile.table.at_zero[j];
+          rho2[-y_block] = 1.0;
+        }
+      }
+      int row = y_block % box_y;
+      if (row < 0) row += box_y;
+      const double* transfer_yx = run.transfer + 2 * (y_block - run.y_begin);
+      const double* phase = phase_y + 2 * (y_block - transfer.y_min);
+      for (int i = 0; i < n; ++i) {
+        const double ky = step_y * (y_block + i);
+        const double pr = cx * phase[2 * i] - sx * phase[2 * i + 1];
+        const double pi = cx * phase[2 * i + 1] + sx * phase[2 * i];
+        const double zr = transfer_yx[2 * i] * pr - transfer_yx[2 * i + 1] * pi;
+        const double zi = transfer_yx[2 * i] * pi + transfer_yx[2 * i + 1] * pr;
+        double f = 1.0, q = 0.0, d0 = 0.0, d1 = 0.0;
+        if (tile.has_table) {
+          f = radial[4 * i];
+          q = radial[4 * i + 1] / rho2[i];
+          d0 = radial[4 * i + 2];
+          d1 = radial[4 * i + 3];
+        }
+        for (int g = 0; g < n_vectors; ++g) {
+          const Vec weight = f * (f_const[g] + ky * f_lin[g]) +
+                             q * (r_const[g] + ky * (r_lin[g] + ky * r_quad[g])) + d0 * s0[g] +
+                             d1 * s1[g];
+          Complex<Vec>& target = spectrum[g * box_y + row];
+          target.re += weight * (zr * even[g] + zi * odd[g]);
+          target.im += weight * (zi * even[g] - zr * odd[g]);
+        }
+        if (++row == box_y) row = 0;
+      }
+    }
+  }
+}
+
+// Doubles of scratch that one thread needs for either half of the transform.
+inline std::size_t fourier_scratch(const TransferView& transfer) {
+  const std::size_t longest =
+      static_cast<std::size_t>(transfer.box_x > transfer.box_y ? transfer.box_x : transfer.box_y);
+  return 2 * (n_lanes + 2 * vector_width) * longest;
+}
+
+// exp(-i k_y y0) over the extended range of j_y, (re, im) pairs.
+inline void fill_phases(const TileState& tile, const TransferView& transfer, double* phase_y) {
+  const double step_y = 2.0 * M_PI / transfer.box_y;
+  for (int j = transfer.y_min; j < transfer.y_max; ++j) {
+    const double angle = step_y * j * tile.y0;
+    phase_y[2 * (j - transfer.y_min)] = std::cos(angle);
+    phase_y[2 * (j - transfer.y_min) + 1] = -std::sin(angle);
+  }
+}
+
+// Columns [begin, end): fields rows hold, per column, n_lanes real then n_lanes imaginary parts.
+inline void render_columns(const TileView& view, const TileState& tile, const double* phase_y,
+                           int begin, int end, double* scratch) {
+  const int box_y = view.transfer.box_y;
+  const SpectrumWeights weights = spectrum_weights(tile);
+  auto* spectrum = reinterpret_cast<Complex<Vec>*>(scratch);
+  auto* other = spectrum + static_cast<std::ptrdiff_t>(n_vectors) * box_y;
+  for (int column = begin; column < end; ++column) {
+    fill_column(tile, view.transfer, weights, column, phase_y, spectrum);
+    for (int g = 0; g < n_vectors; ++g) {
+      const Complex<Vec>* done =
+          inverse_fft(view.fft_y, spectrum + static_cast<std::ptrdiff_t>(g) * box_y, other);
+      double* target = view.fields + static_cast<std::ptrdiff_t>(column) * 2 * n_lanes +
+                       static_cast<std::ptrdiff_t>(g) * vector_width;
+      for (int y = 0; y < view.height; ++y, target += view.row_stride) {
+        store(target, done[y].re);
+        store(target + n_lanes, done[y].im);
+      }
+    }
+  }
+}
+
+// Rows [begin, end), begin even: complex half spectra in, real lanes out, in place.
+inline void render_rows(const TileView& view, int begin, int end, double* scratch) {
+  const int box_x = view.transfer.box_x, n_columns = view.transfer.n_columns;
+  auto* work = reinterpret_cast<Complex<Vec>*>(scratch);
+  auto* other = work + box_x;
+  // Real rows overwrite the spectra they come from, so keep one group's output aside until all
+  // groups of the row pair are read: with several groups the lanes interleave, hence the two loops.
+  auto* kept = other + box_x;
+  for (int y = begin; y < end; y += 2) {
+    double* row0 = view.fields + static_cast<std::size_t>(y) * view.row_stride;
+    const bool pair = y + 1 < end;
+    double* row1 = pair ? row0 + view.row_stride : row0;
+    for (int g = 0; g < n_vectors; ++g) {
+      const int o = g * vector_width;
+      work[0] = {load(row0 + o), pair ? load(row1 + o) : Vec{}};
+      for (int k = n_columns; k <= box_x - n_columns; ++k) work[k] = {Vec{}, Vec{}};
+      for (int k = 1; k < n_columns; ++k) {
+        const double* p0 = row0 + static_cast<std::ptrdiff_t>(k) * 2 * n_lanes + o;
+        const Vec a = load(p0), b = load(p0 + n_lanes);
+        Vec c{}, d{};
+        if (pair) {
+          const double* p1 = row1 + static_cast<std::ptrdiff_t>(k) * 2 * n_lanes + o;
+          c = load(p1);
+          d = load(p1 + n_lanes);
+        }
+        if (2 * k == box_x) {
+          work[k] = {a, c};  // the transform at the Nyquist frequency is real
+        } else {
+          work[k] = {a - d, b + c};
+          work[box_x - k] = {a + d, c - b};
+        }
+      }
+      const Complex<Vec>* done = inverse_fft(view.fft_x, work, other);
+      Complex<Vec>* keep = kept + static_cast<std::ptrdiff_t>(g) * view.width;
+      for (int x = 0; x < view.width; ++x) keep[x] = done[x];
+    }
+    for (int g = 0; g < n_vectors; ++g) {
+      const Complex<Vec>* keep = kept + static_cast<std::ptrdiff_t>(g) * view.width;
+      for (int x = 0; x < view.width; ++x) {
+        store(row0 + static_cast<std::ptrdiff_t>(x) * n_lanes + g * vector_width, keep[x].re);
+        if (pair) {
+          store(row1 + static_cast<std::ptrdiff_t>(x) * n_lanes + g * vector_width, keep[x].im);
+        }
+      }
+    }
+  }
+}
+
+JL_ISA_END
+}  // namespace jointlight

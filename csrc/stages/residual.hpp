@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// residual: model minus data of one pixel and its weight, for either likelihood, written so that
+// the same normal equations serve both: gradient = sum w (m - d) J, curvature = sum w J J^T.
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+
+#include "base/macros.hpp"
+#include "base/vmath.hpp"
+
+namespace jointlight {
+
+enum class Likelihood : std::uint8_t { gaussian, poisson };
+
+JL_ISA_BEGIN
+
+// Gaussian: w = 1/sigma^2, chi2 term = w (m - d)^2.
+// Poisson (Cash 1979, with the data-only terms that make it 0 at m = d): with c = counts per data
+// unit, the term is 2 c (m - d + d ln(d/m)), its gradient c (1 - d/m), its expected curvature c/m.
+// Below m = floor the logarithm continues as its tangent parabola, so a wandering step stays finite.
+template <Likelihood kind>
+JL_HD JL_INLINE void residual(double data, double weight, double model, double& w, double& wr,
+                              double& term) {
+  if constexpr (kind == Likelihood::gaussian) {
+    const double r = model - data;
+    w = weight;
+    wr = weight * r;
+    term = wr * r;
+  } else {
+    const double floor = 1e-3 / (weight > 0.0 ? weight : 1.0);
+    const double m = model > floor ? model : floor;
+    const double below = model < floor ? model - floor : 0.0;
+    const double positive = data > 0.0 ? data : 0.0;
+    const double log_ratio = positive > 0.0 ? positive * (log_(positive) - log_(m)) : 0.0;
+    const double slope = 1.0 - positive / m, curvature = (positive > m ? positive : m) / (m * m);
+    w = weight * (below < 0.0 ? curvature : 1.0 / m);
+    wr = weight * (slope + curvature * below);
+    term = 2.0 * weight * (m - positive + log_ratio + below * (slope + 0.5 * curvature * below));
+  }
+}
+
+JL_ISA_END
+}  // namespace jointlight

@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What this installation can compute on, and why not on the rest."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from jointlight.errors import BackendUnavailable
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+__all__ = ["Backend", "backends", "cuda_module"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Backend:
+    """One way to compute.
+
+    Attributes
+    ----------
+    name : str
+        ``"cpu"`` or ``"cuda"``.
+    available : bool
+        True if fits can run on it here.
+    reason : str
+        Why it is not available and what to install; empty if it is.
+    details : dict
+        Facts: compiler, instruction set, threads, devices.
+    """
+
+    name: str
+    available: bool
+    reason: str = ""
+    details: dict[str, Any] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        if not self.available:
+            return f"{self.name}: not available, {self.reason}"
+        facts = ", ".join(f"{key} {value}" for key, value in self.details.items())
+        return f"{self.name}: {facts}"
+
+
+def backends() -> dict[str, Backend]:
+    """List the backends, available or not.
+
+    Returns
+    -------
+    dict of str to Backend
+        By name, ``"cpu"`` first.
+
+    Examples
+    --------
+    >>> import jointlight as jl
+    >>> jl.backends()["cpu"].available
+    True
+    """
+    return {"cpu": _cpu(), "cuda": _cuda()}
+
+
+def cuda_module() -> ModuleType:
+    """Return the CUDA module, ready to use.
+
+    Returns
+    -------
+    module
+        The compiled module ``jointlight._cuda``.
+
+    Raises
+    ------
+    BackendUnavailable
+        If the module was not built, or there is no driver or device for it. The reason says which
+        and what to install.
+    """
+    module, reason = _import_cuda()
+    if module is None:
+        raise BackendUnavailable("cuda", reason)
+    reason = _why_no_device(module.probe())
+    if reason:
+        raise BackendUnavailable("cuda", reason)
+    return module
+
+
+def _cpu() -> Backend:
+    from jointlight import _core
+
+    threads = os.environ.get("JOINTLIGHT_NUM_THREADS") or _usable_cpus()
+    details = {"isa": _core.isa(), "threads": int(threads), **_core.build_info()}
+    return Backend(name="cpu", available=True, details=details)
+
+
+def _usable_cpus() -> int:
+    """Number of CPUs that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _cuda() -> Backend:
+    module, reason = _import_cuda()
+    if module is None:
+        return Backend(name="cuda", available=False, reason=reason)
+    found = module.probe()
+    details = {
+        "runtime": _version(found["runtime_version"]),
+        "architectures": module.architectures(),
+        "devices": found["devices"],
+    }
+    if reason := _why_no_device(found):
+        return Backend(name="cuda", available=False, reason=reason, details=details)
+    # The devices are there and the module runs on them, but no fit does yet.
+    return Backend(
+        name="cuda",
+        available=False,
+        reason="this version fits on the CPU only; the CUDA module evaluates profiles",
+        details=details,
+    )
+
+
+def _import_cuda() -> tuple[ModuleType | None, str]:
+    """The compiled module, or why it cannot be imported."""
+    try:
+        return importlib.import_module("jointlight._cuda"), ""
+    except ModuleNotFoundError:
+        return None, (
+            "this installation was built without the CUDA module. Install the CUDA toolkit "
+            "(nvcc, version 13), then build with pip install --no-binary jointlight "
+            "-C cmake.define.JOINTLIGHT_CUDA=ON 'jointlight[cuda13]'"
+        )
+    except ImportError as error:
+        return None, (
+            f"the CUDA module does not load ({error}). Install the libraries it needs with "
+            "pip install 'jointlight[cuda13]'"
+        )
+
+
+def _why_no_device(found: dict[str, Any]) -> str:
+    """What keeps the CUDA module from running here; empty if nothing does."""
+    if not found["message"]:
+        return ""
+    message = str(found["message"])
+    needed = _version(found["runtime_version"])
+    if not found["driver"]:
+        return f"{message}. Install an NVIDIA driver that serves CUDA {needed} or newer"
+    return (
+        f"{message}. Check that a GPU is present and visible to this process "
+        "(nvidia-smi, CUDA_VISIBLE_DEVICES)"
+    )
+
+
+def _version(number: int) -> str:
+    return f"{number // 1000}.{number % 1000 // 10}"

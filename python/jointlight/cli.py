@@ -1,0 +1,214 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The command line: ``jointlight demo``, ``jointlight fit JOB.toml``, ``jointlight info``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+
+if TYPE_CHECKING:
+    from jointlight.result import FitResult
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="jointlight",
+    help="Joint modelling of galaxies, stars and sky in many images at once.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_show_locals=False,
+)
+
+
+class Device(StrEnum):
+    """Where to compute."""
+
+    CPU = "cpu"
+    CUDA = "cuda"
+
+
+@contextmanager
+def _readable_errors() -> Iterator[None]:
+    """Print what a user can act on as one message instead of a traceback."""
+    from jointlight.errors import JointlightError
+
+    try:
+        yield
+    except (JointlightError, OSError) as error:
+        # The text is the user's own: brackets in it are no markup.
+        Console(stderr=True).print(f"error: {error}", style="bold red", markup=False)
+        raise typer.Exit(1) from error
+
+
+def _version(value: bool) -> None:
+    if value:
+        from jointlight import __version__
+
+        typer.echo(f"jointlight {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Joint modelling of galaxies, stars and sky in many images at once."""
+
+
+@app.command()
+def demo(
+    out: Annotated[
+        Path, typer.Option(help="Folder for figures and tables.")
+    ] = Path("jointlight-demo"),
+    device: Annotated[Device, typer.Option(help="Where to compute.")] = Device.CPU,
+    seed: Annotated[int, typer.Option(help="Seed of the noise.")] = 41136,
+) -> None:
+    """Fit one galaxy in three made-up images jointly; print the table, write the figures."""
+    from jointlight import demo as demonstration
+
+    with _readable_errors():
+        outcome = demonstration.run(out, device=device.value, seed=seed, console=Console())
+    if not outcome.result.success:
+        raise typer.Exit(2)
+
+
+@app.command()
+def fit(
+    job: Annotated[Path, typer.Argument(help="TOML file that describes images, models, outputs.")],
+    verbose: Annotated[
+        int, typer.Option("--verbose", "-v", count=True, help="Twice: a line for every step.")
+    ] = 0,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing.")] = False,
+) -> None:
+    """Run the fit that a job file describes."""
+    from jointlight.io import read_job
+
+    with _readable_errors():
+        task = read_job(job)
+        level = 0 if quiet else min(2, max(1, verbose))
+        result = _run(task.model, task.fit, level)
+        written = _write(result, task.output)
+    if not quiet:
+        console = Console()
+        console.print(result.summary(), markup=False, highlight=False)
+        for path in written:
+            console.print(f"written: {path}", markup=False)
+    if not result.success:
+        raise typer.Exit(2)
+
+
+def _run(model: Any, settings: Mapping[str, Any], verbose: int) -> FitResult:
+    from jointlight.fit import LM, Iter
+    from jointlight.fit.lm import options_from
+
+    options = dict(settings)
+    method = options.pop("method", "lm")
+    if options.pop("initialize", True):
+        model.initialize()
+    keywords = options_from(options)
+    if method == "iter":
+        sweeps = {"max_iter": keywords.pop("max_iter")} if "max_iter" in keywords else {}
+        return Iter(model, verbose=verbose, **sweeps, **keywords).fit()
+    return LM(model, verbose=verbose, **keywords).fit()
+
+
+def _write(result: FitResult, output: Mapping[str, Any]) -> list[Path]:
+    if not output:
+        return []
+    folder: Path = output["dir"]
+    written: list[Path] = []
+
+    def to(path: Path, write: Callable[[Path], Any]) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write(path)
+        written.append(path)
+
+    if "asdf" in output:
+        to(output["asdf"], lambda p: result.write(p, overwrite=True))
+    if "fits" in output:
+        to(output["fits"], lambda p: result.write_fits(p, overwrite=True))
+    for name in ("table", "sources"):
+        if name in output:
+            table = getattr(result, name)
+            to(output[name], lambda p, table=table: _write_table(table, p))
+    if "summary" in output:
+        to(output["summary"], lambda p: p.write_text(result.summary() + "\n"))
+    for name in output["figures"]:
+        to(folder / f"{name}.png", lambda p, name=name: _figure(result, name).savefig(p, dpi=120))
+    return written
+
+
+def _write_table(table: Any, path: Path) -> None:
+    from jointlight.io import JobError
+
+    formats = {".ecsv": "ascii.ecsv", ".csv": "ascii.csv", ".fits": "fits", ".txt": "ascii.ecsv"}
+    if path.suffix not in formats:
+        raise JobError(f"cannot tell the format of {path.name}: use one of {', '.join(formats)}")
+    if path.suffix != ".ecsv":
+        table.meta = {}
+    table.write(path, format=formats[path.suffix], overwrite=True)
+
+
+def _figure(result: FitResult, name: str) -> Any:
+    from matplotlib.figure import Figure
+
+    from jointlight import plots
+
+    if name == "summary":
+        return plots.fit_summary(result)
+    if name == "covariance":
+        return plots.covariance(result)
+    n = len(result.images)
+    figure = Figure(figsize=(4.6 * n, 4.0), layout="constrained")
+    axes = [figure.add_subplot(1, n, index + 1) for index in range(n)]
+    for panel, image in zip(axes, result.images, strict=True):
+        if name == "profile":
+            plots.radial_profile(panel, result.model, image)
+        elif name == "target":
+            plots.target_image(panel, image)
+        elif name == "model":
+            plots.model_image(panel, result.model, image=image)
+        else:
+            plots.residual_image(panel, result.model, image=image)
+    return figure
+
+
+@app.command()
+def info() -> None:
+    """Show version, compiler, instruction set, threads, and what CUDA lacks if it does."""
+    import platform
+
+    import numpy as np
+    from rich.table import Table
+
+    from jointlight import __version__
+    from jointlight.backends import backends
+
+    table = Table(show_header=False, box=None, pad_edge=False)
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    rows: list[tuple[str, str]] = [
+        ("jointlight", __version__),
+        ("python", f"{platform.python_version()} on {platform.system()} {platform.machine()}"),
+        ("numpy", np.__version__),
+    ]
+    for name, backend in backends().items():
+        state = "available" if backend.available else f"not available: {backend.reason}"
+        rows.append((name, state))
+        rows += [(f"  {key}", str(value)) for key, value in backend.details.items()]
+    for key, value in rows:
+        table.add_row(key, value)
+    Console().print(table, markup=False, highlight=False)
+
+
+def main() -> None:
+    """Entry point of the ``jointlight`` command."""
+    app()

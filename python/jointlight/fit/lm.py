@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Levenberg-Marquardt fit of a model to all of its images at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from jointlight.errors import InvalidInput, did_you_mean, invalid
+from jointlight.fit.assemble import make_result, update_model
+from jointlight.fit.compiled import CompiledFit
+from jointlight.fit.options import LMOptions
+from jointlight.fit.report import Reporter
+
+if TYPE_CHECKING:
+    from jointlight.models.base import Model
+    from jointlight.result import FitResult
+
+__all__ = ["LM", "Callback"]
+
+Callback = Callable[[Mapping[str, Any]], bool | None]
+
+
+class LM:
+    """Levenberg-Marquardt fit of a model to all of its images at once.
+
+    Parameters
+    ----------
+    model : Model
+        What to fit. Parameters without a value are initialised from the data first.
+    verbose : {0, 1, 2}, optional
+        0: silent. 1: a progress bar in a terminal or notebook, and the outcome in one line.
+        2: a line for every trial step as well.
+    max_iter : int, optional
+        Most trial steps.
+    ftol, xtol, gtol : float, optional
+        Tolerances of the convergence tests, see `LMOptions`.
+    time_limit : float, optional
+        Seconds after which to stop with the best values so far.
+    options : LMOptions, optional
+        All options at once; those above override it.
+    n_threads : int, optional
+        Threads; by default the environment's ``JOINTLIGHT_NUM_THREADS``, else all cores.
+    progress : bool, optional
+        Force the progress bar on or off.
+    callback : callable, optional
+        Called after every trial step with a mapping (iteration, chi2, accepted, ...). Returning
+        True stops the fit with the status ``interrupted``; an exception stops it and is raised.
+    scale_covariance : bool, optional
+        Scale the covariance by chi2/dof, for variances known up to a factor only.
+
+    Examples
+    --------
+    >>> result = jl.fit.LM(model, verbose=1).fit()  # doctest: +SKIP
+    >>> print(result.summary())  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        *,
+        verbose: int = 0,
+        max_iter: int | None = None,
+        ftol: float | None = None,
+        xtol: float | None = None,
+        gtol: float | None = None,
+        time_limit: float | None = None,
+        options: LMOptions | None = None,
+        n_threads: int | None = None,
+        progress: bool | None = None,
+        callback: Callback | None = None,
+        scale_covariance: bool = False,
+    ) -> None:
+        if not hasattr(model, "leaves"):
+            raise invalid("model", model, "a model")
+        if verbose not in (0, 1, 2):
+            raise invalid("verbose", verbose, "0, 1 or 2")
+        if max_iter is not None and not (isinstance(max_iter, int) and max_iter >= 0):
+            raise invalid("max_iter", max_iter, "a whole number, 0 or more")
+        if time_limit is not None and not time_limit > 0:
+            raise invalid("time_limit", time_limit, "a positive number of seconds, or None")
+        if callback is not None and not callable(callback):
+            raise invalid("callback", callback, "a function, or None")
+        given = {
+            "max_iterations": max_iter,
+            "ftol": ftol,
+            "xtol": xtol,
+            "gtol": gtol,
+            "time_limit_s": time_limit,
+        }
+        chosen = {name: value for name, value in given.items() if value is not None}
+        self.model = model
+        self.options = replace(options or LMOptions(), **chosen)
+        self.verbose = verbose
+        self.n_threads = n_threads
+        self.progress = progress
+        self.callback = callback
+        self.scale_covariance = scale_covariance
+
+    def fit(self) -> FitResult:
+        """Fit, and leave values and uncertainties in the model.
+
+        Returns
+        -------
+        FitResult
+            The outcome; one that did not converge is returned, not raised.
+        """
+        ensure_initialized(self.model)
+        compiled = CompiledFit(self.model, n_threads=self.n_threads)
+        reporter = Reporter(
+            name=self.model.name,
+            verbose=self.verbose,
+            progress=self.progress,
+            total=self.options.max_iterations,
+            callback=self.callback,
+        )
+        with reporter:
+            outcome = compiled.fit(self.options.to_dict(), reporter.step)
+        reporter.reraise()
+        result = make_result(
+            self.model, compiled, outcome, options=self.options.to_dict(),
+            scale_covariance=self.scale_covariance,
+        )  # fmt: skip
+        update_model(compiled, result)
+        reporter.done(result)
+        return result
+
+    def __repr__(self) -> str:
+        return f"<LM fit of {self.model.name!r}, at most {self.options.max_iterations} steps>"
+
+
+def ensure_initialized(model: Model) -> None:
+    """Initialise the model if any of its parameters has no value yet.
+
+    Parameters
+    ----------
+    model : Model
+        The model.
+    """
+    if any(p.value is None for leaf in model.leaves() for p in leaf.parameters.values()):
+        model.initialize()
+
+
+def options_from(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Keyword arguments of `LM` from a job's settings.
+
+    Parameters
+    ----------
+    settings : mapping
+        Names and values.
+
+    Returns
+    -------
+    dict
+        The same, checked.
+    """
+    known = ("max_iter", "ftol", "xtol", "gtol", "time_limit", "n_threads", "scale_covariance")
+    for name in settings:
+        if name not in known:
+            raise InvalidInput(f"fit: unknown option {name!r}{did_you_mean(name, known)}")
+    chosen = dict(settings)
+    if not chosen.get("n_threads"):
+        chosen.pop("n_threads", None)
+    return {k: float(v) if k == "time_limit" else v for k, v in chosen.items()}
+

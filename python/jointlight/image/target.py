@@ -1,0 +1,731 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""One image to be modelled."""
+
+from __future__ import annotations
+
+import itertools
+import uuid
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias
+
+import numpy as np
+from astropy.coordinates import SkyCoord
+from astropy.wcs import WCS
+from numpy.typing import ArrayLike
+
+from jointlight import wcs as geometry
+from jointlight.errors import Described, InvalidInput, did_you_mean, invalid, warn_user
+from jointlight.image import arrays
+from jointlight.psf import PSF, as_psf, positive_arcsec
+from jointlight.wcs import LinearPlane, LocalMap, PlaneMap, SkyPlane
+
+if TYPE_CHECKING:
+    import os
+
+    from astropy import units as u
+
+    from jointlight.image.arrays import Floats, Mask, Window
+
+Likelihood: TypeAlias = Literal["gaussian", "poisson"]
+PSFLike: TypeAlias = PSF | ArrayLike | Callable[[float, float], PSF | ArrayLike] | None
+Reference: TypeAlias = SkyCoord | tuple[float, float]
+
+LIKELIHOODS = ("gaussian", "poisson")
+_PROBE = 33  # nodes an axis, to look for a pixel that is on the sky
+_SILLY_PSF = 10.0  # times the image, in both directions: more likely a mistake than a wide PSF
+_SAME_SCALE = 0.01  # pixel scales that differ by less are the same
+
+_counter = itertools.count(1)
+
+
+class TargetImage:
+    """One exposure: pixels, noise, mask, PSF, zeropoint and its place on the sky.
+
+    Images do not change once made, and are equal only to themselves.
+
+    Parameters
+    ----------
+    data : array_like or Quantity
+        Pixels, ``[row, column]``. Pixel (x, y) = (column, row) counts from 0, integer at the
+        pixel's centre. NaN and infinite pixels are masked.
+    wcs : WCS, Header or APE 14 object, optional
+        Where the pixels are on the sky; any celestial WCS that astropy can evaluate.
+    pixelscale : float or Quantity, optional
+        Arcsec per pixel of an image without WCS, which then has North up and East left.
+    origin : tuple of float, optional
+        Pixel (x, y) of the plane's origin. Default: the array's middle.
+    reference : SkyCoord or tuple of float, optional
+        Sky position of the plane's origin, (RA, Dec) in degrees if a tuple. Without WCS it puts
+        pixel `origin` there. Images in one `TargetImageList` share that of the first by
+        themselves.
+    variance, std, weight : float, array_like or Quantity, optional
+        The noise, as one of the three: variance, standard deviation, or inverse variance (0 =
+        ignore the pixel).
+    mask : array_like, optional
+        True, or any integer but 0, = ignore.
+    mask_bits : int or sequence of int, optional
+        Of an integer mask, only the bits of these numbers mark bad pixels: ``1 << 5`` for bit 5.
+    psf : PSF, array_like or callable, optional
+        An array is an effective PSF sampled like the image. A callable takes a pixel (x, y) and
+        returns the PSF there.
+    zeropoint : float, optional
+        Magnitude of one unit of flux: m = -2.5 log10(flux) + zeropoint.
+    window : tuple, optional
+        Pixels to use, ``((x0, x1), (y0, y1))`` or numpy slices ``[y0:y1, x0:x1]``; the others
+        are ignored. Default: all.
+    unit : Unit or str, optional
+        Unit of the pixels.
+    likelihood : {"gaussian", "poisson"}
+        How pixels scatter about the model.
+    gain : float or array_like, optional
+        Counts per unit of `data`, for the Poisson likelihood.
+    name : str, optional
+        Name, for tables and plots.
+    """
+
+    _plane: PlaneMap
+    _mask: Mask
+    _weight: Floats
+
+    def __init__(
+        self,
+        data: ArrayLike | u.Quantity,
+        *,
+        wcs: Any = None,
+        pixelscale: float | u.Quantity | None = None,
+        origin: tuple[float, float] | None = None,
+        reference: Reference | None = None,
+        variance: ArrayLike | u.Quantity | None = None,
+        std: ArrayLike | u.Quantity | None = None,
+        weight: ArrayLike | u.Quantity | None = None,
+        mask: ArrayLike | None = None,
+        mask_bits: int | Sequence[int] | None = None,
+        psf: PSFLike = None,
+        zeropoint: float | u.Quantity | None = None,
+        window: object = None,
+        unit: u.UnitBase | str | None = None,
+        likelihood: Likelihood = "gaussian",
+        gain: ArrayLike | None = None,
+        name: str | None = None,
+    ) -> None:
+        self._id = uuid.uuid4().hex
+        self._name = _parse_name(name)
+        self._data, own_mask, self._unit = arrays.split_data(data, unit)
+        self._bad = arrays.build_mask(mask, mask_bits, self.shape)
+        if own_mask is not None:
+            self._bad |= own_mask
+        arrays.mask_non_finite(self._data, self._bad, self._name)
+        self._refuse_if_all_masked(self._bad, "masked or NaN")
+        self._zeropoint = _parse_zeropoint(zeropoint)
+        if likelihood not in LIKELIHOODS:
+            hint = did_you_mean(likelihood, LIKELIHOODS)
+            raise invalid("likelihood", likelihood, "'gaussian' or 'poisson'", hint)
+        self._likelihood: Likelihood = likelihood
+        noise = {"variance": variance, "std": std, "weight": weight}
+        if likelihood == "poisson":
+            for key, value in noise.items():
+                if value is not None:
+                    raise invalid(key, value, "left out with likelihood='poisson'", "give gain=")
+            self._full_weight = arrays.build_poisson_weight(gain, self._data, self._bad)
+            self._noise_known = True
+        else:
+            if gain is not None:
+                raise invalid("gain", gain, "left out unless likelihood='poisson'")
+            self._full_weight, self._noise_known = arrays.build_weight(
+                noise, self._data, self._bad, self._unit
+            )
+        self._refuse_if_all_masked(self._full_weight == 0.0, "masked or of zero weight")
+        self._set_window(window)
+        self._set_plane(wcs, pixelscale, origin, reference)
+        self._set_psf(psf)
+        self._freeze()
+
+    # --- other ways to make one -------------------------------------------------------------
+
+    @classmethod
+    def from_fits(
+        cls,
+        path: str | os.PathLike[str] | Any,
+        hdu: int | str | None = None,
+        *,
+        plane: int | None = None,
+        mask_hdu: Any = None,
+        variance_hdu: Any = None,
+        std_hdu: Any = None,
+        weight_hdu: Any = None,
+        psf_hdu: Any = None,
+        ctype: str | tuple[str, str] | None = None,
+        zeropoint: float | str | u.Quantity | None = None,
+        **options: Any,
+    ) -> Self:
+        """Read an image from a FITS file, with its WCS.
+
+        Parameters
+        ----------
+        path : path or HDUList
+            The file, compressed or not, or an open one.
+        hdu : int or str, optional
+            Index or name of the image. Default: the first HDU that holds one.
+        plane : int, optional
+            Which plane of a cube.
+        mask_hdu, variance_hdu, std_hdu, weight_hdu, psf_hdu : int, str, path or tuple, optional
+            Where the mask, the noise and the PSF are: index or name of an HDU of the same file,
+            ``(path, hdu)`` in another, or a `pathlib.Path` for the first image of another.
+        ctype : str or tuple of str, optional
+            What the axes are where the header lacks CTYPE: ``"TAN"`` for right ascension and
+            declination, or both cards.
+        zeropoint : float or str, optional
+            Zeropoint, or the name of the header card that holds it.
+        **options
+            Any other argument of `TargetImage`; ``wcs`` replaces the header's.
+
+        Returns
+        -------
+        TargetImage
+            The image; its name is the file's unless given.
+        """
+        from jointlight.image.files import read_target
+
+        extra = {
+            "mask": mask_hdu,
+            "variance": variance_hdu,
+            "std": std_hdu,
+            "weight": weight_hdu,
+            "psf": psf_hdu,
+        }
+        return cls(
+            **read_target(
+                path, hdu, plane=plane, extra=extra, ctype=ctype, zeropoint=zeropoint, given=options
+            )
+        )
+
+    @classmethod
+    def from_nddata(cls, nddata: Any, **options: Any) -> Self:
+        """Take over an astropy NDData or CCDData.
+
+        Parameters
+        ----------
+        nddata : NDData
+            Data, unit, mask, uncertainty (standard deviation, variance or inverse variance), WCS
+            and PSF are used.
+        **options
+            Any argument of `TargetImage`; those given replace what `nddata` has.
+
+        Returns
+        -------
+        TargetImage
+            The image.
+        """
+        from jointlight.image.files import from_nddata
+
+        return cls(**from_nddata(nddata, options))
+
+    def copy(self, **changes: Any) -> Self:
+        """Return another image like this one.
+
+        Parameters
+        ----------
+        **changes
+            Arguments of `TargetImage` to change; a new noise replaces the old one whatever its
+            kind, and ``data`` keeps the mask.
+
+        Returns
+        -------
+        TargetImage
+            Not equal to this one: it can be fitted beside it.
+        """
+        current: dict[str, Any] = {
+            "data": self._data,
+            "mask": self._bad,
+            "psf": self._psf if self._psf_function is None else self._psf_function,
+            "zeropoint": self._zeropoint,
+            "window": self._window,
+            "unit": self._unit,
+            "likelihood": self._likelihood,
+        }
+        if "likelihood" not in changes and not set(arrays.NOISE_ARGUMENTS) & changes.keys():
+            if self._likelihood == "poisson":
+                current["gain"] = self._full_weight
+            elif self._noise_known:
+                current["weight"] = self._full_weight
+        if isinstance(self._plane, LinearPlane):
+            if changes.get("wcs") is None:
+                current["pixelscale"] = self._plane.pixelscale
+                current["origin"] = self._plane.origin
+        else:
+            current["wcs"] = self._plane
+            if self._reference_fixed and "origin" not in changes:
+                current["reference"] = self.reference
+        return type(self)(**{**current, **changes})
+
+    def crop(self, window: object, *, name: str | None = None) -> Self:
+        """Return the image of a window, with its own pixel coordinates.
+
+        Parameters
+        ----------
+        window : tuple
+            ``((x0, x1), (y0, y1))`` or numpy slices ``[y0:y1, x0:x1]``.
+        name : str, optional
+            Name of the new image. Default: this one's.
+
+        Returns
+        -------
+        TargetImage
+            On the same plane; pixel (0, 0) is this image's (x0, y0).
+        """
+        (x0, x1), (y0, y1) = self.parse_window(window)
+        part = (slice(y0, y1), slice(x0, x1))
+        noise: dict[str, Any] = {}
+        if self._likelihood == "poisson":
+            noise["gain"] = self._weight[part]
+        elif self._noise_known:
+            noise["weight"] = self._weight[part]
+        shifted = self._plane.shifted(x0, y0)
+        place: dict[str, Any] = {"wcs": shifted}
+        if isinstance(shifted, LinearPlane):
+            place = {"origin": shifted.origin}
+        function = self._psf_function
+        psf: PSFLike = self._psf
+        if function is not None:
+            psf = _ShiftedPSF(function, (x0, y0))
+        return self.copy(
+            data=self._data[part],
+            mask=self._mask[part],
+            psf=psf,
+            window=None,
+            name=self._name if name is None else name,
+            **noise,
+            **place,
+        )
+
+    # --- pixels -----------------------------------------------------------------------------
+
+    @property
+    def id(self) -> str:
+        """Unique identification, kept when pickled."""
+        return self._id
+
+    @property
+    def name(self) -> str:
+        """Name, for tables and plots."""
+        return self._name
+
+    @property
+    def data(self) -> Floats:
+        """Pixels, shape [h, w], read-only; 0 where they were NaN."""
+        return self._data
+
+    @property
+    def mask(self) -> Mask:
+        """True where a pixel does not count, whatever the reason, shape [h, w]."""
+        return self._mask
+
+    @property
+    def weight(self) -> Floats:
+        """Inverse variance (Poisson: counts per data unit), 0 = ignore, shape [h, w]."""
+        return self._weight
+
+    @property
+    def variance(self) -> Floats:
+        """Variance of each pixel, infinite where it does not count, shape [h, w].
+
+        With the Poisson likelihood an estimate from the pixel itself, of at least one count.
+        """
+        counts = self._data * self._weight if self._likelihood == "poisson" else None
+        with np.errstate(divide="ignore"):
+            if counts is None:
+                return np.asarray(1.0 / self._weight)
+            return np.asarray(np.maximum(counts, 1.0) / self._weight**2)
+
+    @property
+    def noise_known(self) -> bool:
+        """Whether the noise was given; otherwise every pixel has weight 1."""
+        return self._noise_known
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width in pixels."""
+        height, width = self._data.shape
+        return height, width
+
+    @property
+    def window(self) -> Window:
+        """The pixels that are used, ``((x0, x1), (y0, y1))``, half-open."""
+        return self._window
+
+    @property
+    def unit(self) -> u.UnitBase | None:
+        """Unit of the pixels, where known."""
+        return self._unit
+
+    @property
+    def zeropoint(self) -> float | None:
+        """Magnitude of one unit of flux, where known."""
+        return self._zeropoint
+
+    @property
+    def likelihood(self) -> Likelihood:
+        """``"gaussian"`` or ``"poisson"``."""
+        return self._likelihood
+
+    @property
+    def psf(self) -> PSF | None:
+        """The PSF; at the array's middle where it varies."""
+        return self._psf
+
+    def psf_at(self, x: float, y: float) -> PSF | None:
+        """Return the PSF at a pixel."""
+        if self._psf_function is None:
+            return self._psf
+        return as_psf(self._psf_function(float(x), float(y)), "psf(x, y)")
+
+    def parse_window(self, window: object, *, clip: bool = False) -> Window:
+        """Return a window of this image as plain numbers; see `parse_window`."""
+        return arrays.parse_window(window, self.shape, clip=clip)
+
+    # --- place on the sky -------------------------------------------------------------------
+
+    @property
+    def has_wcs(self) -> bool:
+        """Whether the image has a place on the sky."""
+        return isinstance(self._plane, SkyPlane)
+
+    @property
+    def plane(self) -> PlaneMap:
+        """The map between pixels and the plane."""
+        return self._plane
+
+    @property
+    def wcs(self) -> Any:
+        """The WCS, as an astropy object that counts this image's pixels; None without."""
+        return self._plane.image_wcs() if isinstance(self._plane, SkyPlane) else None
+
+    @property
+    def reference(self) -> SkyCoord | None:
+        """Sky position of the plane's origin; None without WCS."""
+        return self._plane.reference
+
+    @property
+    def pixelscale(self) -> float:
+        """Arcsec per pixel at the array's middle: the square root of a pixel's area."""
+        return self._pixelscale
+
+    def pixel_area(self, x: ArrayLike, y: ArrayLike) -> Floats:
+        """Area of pixels on the plane in arcsec squared."""
+        return np.asarray(np.abs(np.linalg.det(self._plane.jacobian(x, y))))[()]
+
+    def pixel_jacobian(self, x: ArrayLike, y: ArrayLike) -> Floats:
+        """Derivatives d(plane)/d(pixel) in arcsec per pixel, shape (..., 2, 2)."""
+        return self._plane.jacobian(x, y)
+
+    def pixel_to_plane(self, x: ArrayLike, y: ArrayLike) -> tuple[Floats, Floats]:
+        """Plane coordinates (x East, y North) in arcsec of pixel coordinates."""
+        return self._plane.pixel_to_plane(x, y)
+
+    def plane_to_pixel(self, x: ArrayLike, y: ArrayLike) -> tuple[Floats, Floats]:
+        """Pixel coordinates of plane coordinates in arcsec."""
+        return self._plane.plane_to_pixel(x, y)
+
+    def pixel_to_world(self, x: ArrayLike, y: ArrayLike) -> SkyCoord:
+        """ICRS coordinates of pixel coordinates."""
+        return self._sky_plane("pixel_to_world").pixel_to_world(x, y)
+
+    def world_to_pixel(self, world: SkyCoord) -> tuple[Floats, Floats]:
+        """Pixel coordinates of sky coordinates."""
+        return self._sky_plane("world_to_pixel").world_to_pixel(world)
+
+    def world_to_plane(self, world: SkyCoord) -> tuple[Floats, Floats]:
+        """Plane coordinates in arcsec of sky coordinates."""
+        return self._sky_plane("world_to_plane").world_to_plane(world)
+
+    def plane_to_world(self, x: ArrayLike, y: ArrayLike) -> SkyCoord:
+        """ICRS coordinates of plane coordinates in arcsec."""
+        return self._sky_plane("plane_to_world").plane_to_world(x, y)
+
+    def local_map(self, x: float, y: float, window: object = None) -> LocalMap:
+        """Return the quadratic map that stands for the WCS over a window.
+
+        Parameters
+        ----------
+        x, y : float
+            Pixel of the anchor, at which it is exact.
+        window : tuple, optional
+            Default: the image's own.
+
+        Returns
+        -------
+        LocalMap
+            The map and its largest error.
+        """
+        area = self._window if window is None else self.parse_window(window, clip=True)
+        return geometry.fit_local_map(self._plane, float(x), float(y), area)
+
+    def adopt_reference(self, reference: SkyCoord) -> None:
+        """Move the image to the plane of others; `TargetImageList` calls it."""
+        plane = self._sky_plane("adopt_reference")
+        if not same_position(plane.reference, reference):
+            self._plane = plane.with_reference(reference)
+        self._reference_fixed = True
+
+    @property
+    def reference_fixed(self) -> bool:
+        """Whether the reference was given, or taken over from a `TargetImageList`."""
+        return self._reference_fixed
+
+    # --- the rest ---------------------------------------------------------------------------
+
+    def __repr__(self) -> str:
+        height, width = self.shape
+        parts = [f'{width} x {height} px of {self._pixelscale:.4g}"']
+        masked = int(np.count_nonzero(self._mask))
+        if masked:
+            parts.append(f"{masked} masked")
+        if self._window != ((0, width), (0, height)):
+            (x0, x1), (y0, y1) = self._window
+            parts.append(f"window x {x0}:{x1}, y {y0}:{y1}")
+        if self._likelihood == "poisson":
+            parts.append("Poisson")
+        elif not self._noise_known:
+            parts.append("no noise given")
+        if self._zeropoint is not None:
+            parts.append(f"zeropoint {self._zeropoint:g}")
+        if self._unit is not None:
+            parts.append(f"unit {self._unit}")
+        parts.append("no PSF" if self._psf is None else f"PSF {self._psf!r}")
+        if self.reference is None:
+            parts.append("no WCS")
+        else:
+            parts.append(f"plane about {self.reference.to_string('hmsdms', precision=1)}")
+        return f"<{type(self).__name__} {self._name!r}: {', '.join(parts)}>"
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return self  # nothing in it changes, and models find their image by identity
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._freeze()  # pickles forget that arrays are read-only
+
+    def _freeze(self) -> None:
+        for array in (self._data, self._bad, self._mask, self._full_weight, self._weight):
+            array.flags.writeable = False
+
+    def _sky_plane(self, method: str) -> SkyPlane:
+        if isinstance(self._plane, SkyPlane):
+            return self._plane
+        raise InvalidInput(
+            f"{method}: image {self._name!r} has no WCS, so it has no place on the sky. Give it "
+            "one with wcs=, or with reference=SkyCoord(...) for its pixel `origin`"
+        )
+
+    def _refuse_if_all_masked(self, mask: Mask, what: str) -> None:
+        if mask.all():
+            raise invalid(
+                "data, mask",
+                Described(f"an image ({self._name!r}) of which every pixel is {what}"),
+                "such that some pixels count",
+                "True in a mask means: ignore this pixel",
+            )
+
+    def _set_window(self, window: object) -> None:
+        height, width = self.shape
+        self._window: Window = ((0, width), (0, height))
+        self._weight, self._mask = self._full_weight, self._full_weight == 0.0
+        if window is None:
+            return
+        self._window = arrays.parse_window(window, self.shape)
+        if self._window == ((0, width), (0, height)):
+            return
+        (x0, x1), (y0, y1) = self._window
+        self._weight = np.zeros_like(self._full_weight)
+        self._weight[y0:y1, x0:x1] = self._full_weight[y0:y1, x0:x1]
+        self._mask = self._weight == 0.0
+        self._refuse_if_all_masked(self._mask, "masked or outside the window")
+
+    def _set_plane(
+        self,
+        wcs: Any,
+        pixelscale: float | u.Quantity | None,
+        origin: tuple[float, float] | None,
+        reference: Reference | None,
+    ) -> None:
+        height, width = self.shape
+        middle = ((width - 1) / 2.0, (height - 1) / 2.0)
+        scale = None if pixelscale is None else positive_arcsec("pixelscale", pixelscale)
+        place = None if origin is None else _parse_pair("origin", origin, "a pixel (x, y)")
+        position = None if reference is None else parse_reference(reference)
+        self._reference_fixed = position is not None
+        if wcs is not None and geometry.lacks_ctype(wcs):
+            geometry.warn_no_ctype(wcs, self._name)
+            wcs = None
+        if wcs is not None:
+            if position is not None and place is not None:
+                raise invalid(
+                    "reference, origin", Described("both"), "at most one of them with a WCS"
+                )
+            self._plane = _sky_plane(wcs, position, place, self.shape)
+        elif scale is None:
+            raise InvalidInput(
+                f"image {self._name!r} needs wcs= or pixelscale= (arcsec per pixel; 1 to work in "
+                "pixels)",
+                argument="pixelscale",
+            )
+        elif position is not None:
+            self._plane = SkyPlane(_north_up(position, scale, place or middle), position)
+        else:
+            self._plane = LinearPlane(scale, place or middle)
+        self._pixelscale = _measured_scale(self._plane, self.shape)
+        if scale is not None and abs(scale / self._pixelscale - 1.0) > _SAME_SCALE:
+            raise invalid(
+                "pixelscale",
+                pixelscale,
+                f"left out with a WCS, whose scale is {self._pixelscale:.5g} arcsec per pixel",
+            )
+
+    def _set_psf(self, psf: PSFLike) -> None:
+        self._psf_function: Callable[[float, float], PSF | ArrayLike] | None = None
+        self._psf: PSF | None = None
+        if psf is None:
+            return
+        height, width = self.shape
+        if callable(psf) and not isinstance(psf, PSF):
+            self._psf_function = psf
+            self._psf = as_psf(psf((width - 1) / 2.0, (height - 1) / 2.0), "psf(x, y)")
+        else:
+            self._psf = as_psf(psf)
+        made_for = self._psf.pixelscale
+        if made_for is not None and abs(made_for / self._pixelscale - 1.0) > _SAME_SCALE:
+            warn_user(
+                f"{self._name}: the PSF was made for pixels of {made_for:.5g} arcsec, the "
+                f"image's are {self._pixelscale:.5g} arcsec"
+            )
+        tall, wide = self._psf.size_px
+        if tall > _SILLY_PSF * height and wide > _SILLY_PSF * width:
+            warn_user(
+                f"{self._name}: the PSF covers {wide:g} x {tall:g} pixels, the image {width} x "
+                f"{height}; is its oversampling right?"
+            )
+
+
+class _ShiftedPSF:
+    """A varying PSF seen from a cropped image."""
+
+    def __init__(
+        self, function: Callable[[float, float], PSF | ArrayLike], offset: tuple[int, int]
+    ) -> None:
+        self._function, self._offset = function, offset
+
+    def __call__(self, x: float, y: float) -> PSF | ArrayLike:
+        return self._function(x + self._offset[0], y + self._offset[1])
+
+
+def parse_reference(reference: object) -> SkyCoord:
+    """Return a single ICRS position for a SkyCoord or (RA, Dec) in degrees."""
+    if isinstance(reference, SkyCoord):
+        if not reference.isscalar:
+            raise invalid("reference", reference, "a single position")
+        icrs = reference.icrs
+        ra, dec = float(icrs.ra.deg), float(icrs.dec.deg)
+    else:
+        ra, dec = _parse_pair("reference", reference, "a SkyCoord or (RA, Dec) in degrees")
+    if not (np.isfinite(ra) and -90.0 <= dec <= 90.0):
+        raise invalid("reference", reference, "a position on the sky")
+    return SkyCoord(ra, dec, unit="deg", frame="icrs")
+
+
+def same_position(a: SkyCoord | None, b: SkyCoord | None) -> bool:
+    """Whether two ICRS references are the same point, to 1e-9 arcsec or so."""
+    if a is None or b is None:
+        return a is b
+    return bool(np.abs(geometry.sky_vectors(a) - geometry.sky_vectors(b)).max() < 1e-14)
+
+
+def _parse_pair(argument: str, value: object, allowed: str) -> tuple[float, float]:
+    try:
+        pair = np.asarray(value, dtype=float)
+    except (TypeError, ValueError):
+        raise invalid(argument, value, allowed) from None
+    if pair.shape != (2,) or not np.all(np.isfinite(pair)):
+        raise invalid(argument, value, allowed)
+    return float(pair[0]), float(pair[1])
+
+
+def _parse_name(name: object) -> str:
+    if name is None:
+        return f"image{next(_counter)}"
+    if not isinstance(name, str) or not name.strip():
+        raise invalid("name", name, "a text that is not empty")
+    return name
+
+
+def _parse_zeropoint(zeropoint: Any) -> float | None:
+    if zeropoint is None:
+        return None
+    try:
+        value = float(getattr(zeropoint, "value", zeropoint))
+    except (TypeError, ValueError):
+        raise invalid("zeropoint", zeropoint, "a magnitude") from None
+    if not np.isfinite(value):
+        raise invalid("zeropoint", zeropoint, "a finite magnitude", "None where it is not known")
+    return value
+
+
+def _sky_plane(
+    wcs: Any,
+    reference: SkyCoord | None,
+    origin: tuple[float, float] | None,
+    shape: tuple[int, int],
+) -> SkyPlane:
+    """The plane of an image with a WCS, about its middle unless told otherwise."""
+    height, width = shape
+    middle = ((width - 1) / 2.0, (height - 1) / 2.0)
+    if isinstance(wcs, SkyPlane):  # of another image
+        if origin is not None:
+            reference = wcs.pixel_to_world(*origin)
+        return wcs if reference is None else wcs.with_reference(reference)
+    plane = SkyPlane(wcs, reference, origin=origin or middle)
+    if reference is not None or np.isfinite(plane.pixel_to_plane(*middle)).all():
+        return plane
+    if origin is not None:
+        raise invalid("origin", origin, "a pixel that the WCS puts on the sky")
+    # All-sky projections leave much of their array empty, perhaps the middle too.
+    x, y = (
+        grid.ravel()
+        for grid in np.meshgrid(
+            np.linspace(0, width - 1, _PROBE), np.linspace(0, height - 1, _PROBE)
+        )
+    )
+    on_sky = np.isfinite(plane.pixel_to_vectors(x, y)).all(axis=-1)
+    if not on_sky.any():
+        raise invalid("wcs", Described("one that gives no pixel a place"), "defined on the image")
+    distance = np.where(on_sky, np.hypot(x - middle[0], y - middle[1]), np.inf)
+    nearest = int(np.argmin(distance))
+    return plane.with_reference(plane.pixel_to_world(x[nearest], y[nearest]))
+
+
+def _measured_scale(plane: PlaneMap, shape: tuple[int, int]) -> float:
+    """Arcsec per pixel at the array's middle, or where the plane's origin is."""
+    height, width = shape
+    jacobian = plane.jacobian((width - 1) / 2.0, (height - 1) / 2.0)
+    if not np.isfinite(jacobian).all():
+        jacobian = plane.jacobian(*plane.plane_to_pixel(0.0, 0.0))
+    det = abs(float(np.linalg.det(jacobian)))
+    if not det > 1e-9 * float(np.sum(jacobian**2)):
+        raise invalid(
+            "wcs",
+            Described(f"a singular one (d(sky)/d(pixel) = {np.round(jacobian, 6).tolist()})"),
+            "invertible",
+            "check its CD or PC matrix and CDELT",
+        )
+    return float(np.sqrt(det))
+
+
+def _north_up(reference: SkyCoord, scale: float, origin: tuple[float, float]) -> WCS:
+    """A TAN WCS with North up, East left and `reference` at pixel `origin`."""
+    wcs = WCS(naxis=2)
+    wcs.wcs.ctype = ["RA---TAN", "DEC--TAN"]
+    wcs.wcs.crval = [reference.ra.deg, reference.dec.deg]
+    wcs.wcs.crpix = [origin[0] + 1.0, origin[1] + 1.0]
+    wcs.wcs.cdelt = [-scale / 3600.0, scale / 3600.0]
+    wcs.wcs.radesys = "ICRS"
+    wcs.wcs.set()
+    return wcs

@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""A result as a FITS file: data, model, residual and components of every image, and tables."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from astropy.io import fits
+from astropy.table import QTable, Table
+
+from jointlight.errors import Described, invalid
+from jointlight.io.results import checked_output
+
+if TYPE_CHECKING:
+    from jointlight.image import TargetImage
+    from jointlight.result import FitResult
+
+__all__ = ["write_fits"]
+
+
+def write_fits(result: FitResult, path: str | Path, *, overwrite: bool = False) -> None:
+    """Write a result to a FITS file.
+
+    Parameters
+    ----------
+    result : FitResult
+        The result; its model is written as it stands now.
+    path : str or Path
+        The file.
+    overwrite : bool, optional
+        Replace an existing file.
+
+    Notes
+    -----
+    For an image called ``r`` the extensions are ``r_DATA``, ``r_MODEL``, ``r_RESIDUAL``
+    (data minus model), ``r_WEIGHT``, ``r_MASK`` and ``r_COMPONENTS``, a cube with one plane a
+    component (their names in the cards ``COMP1``, ``COMP2``, ...). The tables are
+    ``PARAMETERS``, ``SOURCES`` and ``HISTORY``, the matrix ``COVARIANCE``.
+    """
+    model: Any = result.model
+    if model is None:
+        raise invalid("result", Described("one without"), "a fit that carries its model")
+    path = checked_output(path, overwrite)
+    primary = fits.PrimaryHDU()
+    primary.header["CREATOR"] = "jointlight"
+    primary.header["STATUS"] = (result.status, "how the fit ended")
+    primary.header["CHI2"] = (float(result.chi2), "chi-squared")
+    primary.header["DOF"] = (int(result.dof), "degrees of freedom")
+    hdus: list[Any] = [primary]
+    for image, prefix in zip(result.images, _prefixes(result), strict=True):
+        hdus += _image_hdus(model, image, prefix)
+    hdus += [
+        _table_hdu(result.table, "PARAMETERS"),
+        _table_hdu(result.sources, "SOURCES"),
+        _table_hdu(result.history, "HISTORY"),
+    ]
+    if result.covariance is not None:
+        hdu = fits.ImageHDU(np.array(result.covariance), name="COVARIANCE")
+        hdu.header["COMMENT"] = "rows and columns in the order of PARAMETERS"
+        hdus.append(hdu)
+    fits.HDUList(hdus).writeto(path, overwrite=overwrite)
+
+
+def _prefixes(result: FitResult) -> list[str]:
+    """Extension name of each image: FITS allows few characters, and no case."""
+    prefixes: list[str] = []
+    for index, image in enumerate(result.images):
+        name = re.sub(r"[^A-Za-z0-9]+", "_", image.name).strip("_")[:40] or f"IMAGE{index + 1}"
+        taken = {p.upper() for p in prefixes}
+        prefixes.append(name if name.upper() not in taken else f"{name}_{index + 1}")
+    return prefixes
+
+
+def _image_hdus(model: Any, image: TargetImage, prefix: str) -> list[Any]:
+    header = fits.Header()
+    if image.wcs is not None and hasattr(image.wcs, "to_header"):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            header = image.wcs.to_header(relax=True)
+    header["IMAGE"] = image.name
+    if image.zeropoint is not None:
+        header["MAGZERO"] = (float(image.zeropoint), "magnitude of unit flux")
+    if image.unit is not None:
+        header["BUNIT"] = image.unit.to_string()
+    values = np.asarray(model.image(image), dtype=np.float64)
+    leaves = [leaf for leaf in model.leaves() if _on(leaf, image)]
+    out = [
+        fits.ImageHDU(np.array(array), header=header, name=f"{prefix}_{kind}")
+        for kind, array in (
+            ("DATA", image.data),
+            ("MODEL", values),
+            ("RESIDUAL", np.asarray(image.data) - values),
+            ("WEIGHT", image.weight),
+            ("MASK", np.asarray(image.mask).astype(np.uint8)),
+        )
+    ]
+    if leaves:
+        cube = np.array([np.asarray(leaf.image(image)) for leaf in leaves])
+        hdu = fits.ImageHDU(cube, header=header, name=f"{prefix}_COMPONENTS")
+        for number, leaf in enumerate(leaves, 1):
+            hdu.header[f"COMP{number}"] = leaf.name
+        out.append(hdu)
+    return out
+
+
+def _on(leaf: Any, image: TargetImage) -> bool:
+    target = leaf.target
+    members = [target] if hasattr(target, "pixel_to_plane") else list(target)
+    return any(member is image for member in members)
+
+
+def _table_hdu(table: QTable, name: str) -> Any:
+    plain = Table(table, copy=True)
+    plain.meta = {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # units that FITS does not know are kept as text
+        hdu = fits.table_to_hdu(plain)
+    hdu.name = name
+    return hdu

@@ -1,0 +1,273 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What every model can do, a single component and a group alike."""
+
+from __future__ import annotations
+
+import copy
+from abc import ABCMeta, abstractmethod
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+import numpy as np
+
+from jointlight import scene as scenes
+from jointlight.errors import InvalidInput, did_you_mean
+from jointlight.image import TargetImage, TargetImageList
+
+from .display import ParameterView, tree
+from .registry import find_class, register
+
+if TYPE_CHECKING:
+    from jointlight.parameters import Parameter
+    from jointlight.result import FitResult
+    from jointlight.scene import JacobianCheck, Scene
+
+    from .component import Component
+    from .sources import Source
+
+FloatArray = np.ndarray[Any, np.dtype[np.float64]]
+
+
+class _Factory(ABCMeta):
+    """Lets ``Model("sersic galaxy", ...)`` return an instance of the class of that name."""
+
+    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+        if cls.__dict__.get("_is_factory"):
+            if "model_type" in kwargs:
+                args = (kwargs.pop("model_type"), *args)
+            if len(args) != 1:
+                raise InvalidInput(
+                    "Model takes the model's type as its only positional argument, e.g. "
+                    "Model('sersic galaxy', target=image)"
+                )
+            return find_class(args[0])(**kwargs)
+        return super().__call__(*args, **kwargs)
+
+
+class Model(metaclass=_Factory):
+    """A model of light on one or several images; also the factory for all of them.
+
+    ``Model("sersic galaxy", target=image, n=2.5)`` is the same as
+    ``Sersic(target=image, n=2.5)``.
+
+    Parameters
+    ----------
+    model_type : str
+        See `model_types`; ``"sersic galaxy model"``, ``"sersic galaxy"`` and ``"sersic"`` are
+        the same.
+    **options
+        Those of the class.
+    """
+
+    _is_factory: ClassVar[bool] = True
+    type_names: ClassVar[tuple[str, ...]] = ()
+
+    _name: str
+    _named: bool
+    _target: TargetImage | TargetImageList
+
+    def __init__(self, model_type: str = "", **options: Any) -> None:
+        # Reached by subclasses only: the metaclass sends calls of Model itself elsewhere.
+        raise NotImplementedError
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        cls._is_factory = False
+        if "type_names" in cls.__dict__ and cls.type_names:
+            register(cls)
+
+    def _set_name(self, name: object) -> None:
+        if name is None:
+            self._name, self._named = self.model_type, False
+            return
+        if not isinstance(name, str) or not name.strip():
+            raise InvalidInput(f"name must be a non-empty string, not {name!r}", argument="name")
+        self._name, self._named = name, True
+
+    # --- what it is -----------------------------------------------------------------------
+
+    @property
+    def name(self) -> str:
+        """Name, unique within its group."""
+        return self._name
+
+    @property
+    def model_type(self) -> str:
+        """Usual name of its type."""
+        return type(self).type_names[0]
+
+    @property
+    def target(self) -> TargetImage | TargetImageList:
+        """The image or images it is a model of."""
+        return self._target
+
+    @property
+    def images_modelled(self) -> tuple[TargetImage, ...]:
+        """`target` as a tuple of images."""
+        target = self._target
+        return (target,) if isinstance(target, TargetImage) else tuple(target)
+
+    @abstractmethod
+    def leaves(self) -> tuple[Component, ...]:
+        """All single components, in order."""
+
+    @abstractmethod
+    def paths(self) -> Iterator[tuple[str, Component]]:
+        """Single components with their path below this model, ``"galaxy 1/r"``."""
+
+    @property
+    @abstractmethod
+    def parameters(self) -> Mapping[str, Parameter]:
+        """Parameters by name."""
+
+    @abstractmethod
+    def __getitem__(self, key: str) -> Any:
+        """A parameter by name; of a group, a member by name or anything by path."""
+
+    @property
+    def all_parameters(self) -> Mapping[str, Parameter]:
+        """Every parameter below this model by path, tied and fixed ones included."""
+        found: dict[str, Parameter] = {}
+        for path, leaf in self.paths():
+            for name, parameter in leaf.parameters.items():
+                found[f"{path}/{name}" if path else name] = parameter
+        return ParameterView(found)
+
+    @property
+    def free_parameters(self) -> Mapping[str, Parameter]:
+        """What a fit would move, each once, by path.
+
+        Parameters of models outside this one come in through ties and go by their own label.
+        """
+        return ParameterView(
+            {
+                name: parameter
+                for name, parameter in scenes.root_parameters(self.all_parameters).items()
+                if parameter.is_free
+            }
+        )
+
+    @property
+    def unset_parameters(self) -> Mapping[str, Parameter]:
+        """Parameters that need a start value before anything can be drawn, by path."""
+        return ParameterView(
+            {
+                name: parameter
+                for name, parameter in scenes.root_parameters(self.all_parameters).items()
+                if parameter.array is None
+            }
+        )
+
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        """Components that stand for one object on the sky, together."""
+        from .sources import find_sources
+
+        return find_sources(self)
+
+    # --- what it does ---------------------------------------------------------------------
+
+    def initialize(self, **options: Any) -> Self:
+        """Give every unset parameter a start value from the data; returns the model itself."""
+        from jointlight.initialize import initialize_model
+
+        initialize_model(self, **options)
+        return self
+
+    def fit(self, **options: Any) -> FitResult:
+        """Fit with `jointlight.fit.LM`, whose options these are."""
+        from jointlight.fit import LM
+
+        return LM(self, **options).fit()
+
+    def compile(
+        self,
+        *,
+        images: Any = None,
+        n_threads: int | None = None,
+        tolerance: float | None = None,
+    ) -> Scene:
+        """Flatten into the tables the core works on; see `jointlight.scene.compile`."""
+        return scenes.compile(self, images=images, n_threads=n_threads, tolerance=tolerance)
+
+    def image(self, target: TargetImage | str | None = None) -> FloatArray:
+        """Model image, shape [h, w] of the target, in its unit; 0 outside the windows.
+
+        Parameters
+        ----------
+        target : TargetImage or str, optional
+            Image or its name; may be left out where there is only one.
+
+        Returns
+        -------
+        ndarray
+        """
+        chosen = self.find_image(target)
+        return self.compile(images=[chosen]).render(chosen)
+
+    __call__ = image
+
+    def images(self) -> list[FloatArray]:
+        """Model images of all targets, in their order."""
+        scene = self.compile()
+        return [scene.render(image) for image in self.images_modelled]
+
+    def residual(self, target: TargetImage | str | None = None) -> FloatArray:
+        """Data minus model, NaN where a pixel is masked; parameters as in `image`."""
+        chosen = self.find_image(target)
+        return np.where(chosen.mask, np.nan, chosen.data - self.image(chosen))
+
+    def residuals(self) -> list[FloatArray]:
+        """Data minus model of all targets, in their order."""
+        return [
+            np.where(image.mask, np.nan, image.data - model)
+            for image, model in zip(self.images_modelled, self.images(), strict=True)
+        ]
+
+    def chi2(self) -> float:
+        """chi2 (Poisson: -2 ln L) over the windows, priors included, at the present values."""
+        return self.compile().chi2()
+
+    def check_jacobian(self, **options: Any) -> JacobianCheck:
+        """Compare analytic derivatives with finite differences; see `Scene.check_jacobian`."""
+        return self.compile().check_jacobian(**options)
+
+    def copy(self, *, name: str | None = None) -> Self:
+        """Independent model on the same images; ties inside it lead to its own parameters."""
+        twin = copy.deepcopy(self)
+        if name is not None:
+            twin._set_name(name)
+            twin._relabel()
+        return twin
+
+    def _relabel(self) -> None:
+        """Tell the parameters the name of their model, for messages."""
+
+    def find_image(self, target: object = None) -> TargetImage:
+        """Return the image meant by an image, a name, or None where there is only one."""
+        images = self.images_modelled
+        names = [image.name for image in images]
+        if target is None:
+            if len(images) == 1:
+                return images[0]
+            raise InvalidInput(
+                f"{self.name!r} is a model of {len(images)} images, so target must say which: "
+                + ", ".join(map(repr, names)),
+                argument="target",
+            )
+        for image in images:
+            if image is target or image.name == target:
+                return image
+        for image in images:
+            # The same image after a round trip through a pickle.
+            if isinstance(target, TargetImage) and image.id == target.id:
+                return image
+        shown = target.name if isinstance(target, TargetImage) else target
+        raise InvalidInput(
+            f"target {shown!r} is not an image of the model {self.name!r}"
+            f"{did_you_mean(shown, names)}",
+            argument="target",
+        )
+
+    def __str__(self) -> str:
+        return tree(self)

@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What a parameter's value may be: domain, prior, and the checks on numbers with units."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from astropy import units as u
+from astropy.coordinates import SkyCoord
+from numpy.typing import NDArray
+
+from jointlight.errors import InvalidInput
+
+FloatArray = NDArray[np.float64]
+
+
+class Domain(NamedTuple):
+    """Where a parameter is defined at all; limits may only narrow it."""
+
+    low: float = -np.inf
+    high: float = np.inf
+    low_open: bool = False
+
+    def contains(self, value: FloatArray) -> bool:
+        """True where every component lies inside."""
+        above = value > self.low if self.low_open else value >= self.low
+        return bool(np.all(above & (value <= self.high)))
+
+    def __str__(self) -> str:
+        left = "(" if self.low_open or not np.isfinite(self.low) else "["
+        right = "]" if np.isfinite(self.high) else ")"
+        return f"{left}{self.low:g}, {self.high:g}{right}"
+
+
+@dataclass(frozen=True)
+class Normal:
+    """A Gaussian prior: it enters the fit as one more residual, ``(value - mean) / sigma``.
+
+    Parameters
+    ----------
+    mean, sigma : float or tuple of float
+        In the parameter's unit; one number, or one a component.
+    """
+
+    mean: float | tuple[float, ...]
+    sigma: float | tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        for name in ("mean", "sigma"):
+            array = np.asarray(getattr(self, name), dtype=np.float64)
+            if array.ndim > 1 or not np.all(np.isfinite(array)):
+                raise InvalidInput(f"Normal: {name} = {getattr(self, name)!r} must be finite")
+            plain = float(array) if array.ndim == 0 else tuple(float(v) for v in array)
+            object.__setattr__(self, name, plain)
+        if np.any(np.asarray(self.sigma) <= 0.0):
+            raise InvalidInput(f"Normal: sigma = {self.sigma!r} must be positive")
+
+
+def strip_unit(value: Any, unit: u.UnitBase, argument: str) -> Any:
+    """Number or numbers in `unit`; plain numbers are taken to be in it."""
+    if isinstance(value, SkyCoord):
+        raise InvalidInput(f"{argument} cannot be a SkyCoord")
+    if isinstance(value, (list, tuple)) and any(isinstance(v, u.Quantity) for v in value):
+        value = u.Quantity(value)
+    if isinstance(value, u.Quantity):
+        try:
+            return value.to_value(unit)
+        except u.UnitConversionError:
+            raise InvalidInput(
+                f"{argument} = {value!r} cannot be converted to its unit "
+                f"{str(unit) or 'dimensionless'!r}"
+            ) from None
+    return value
+
+
+def finite_array(value: Any, shape: tuple[int, ...], unit: u.UnitBase, argument: str) -> FloatArray:
+    """Finite float64 array of exactly `shape`."""
+    stripped = strip_unit(value, unit, argument)
+    try:
+        array = np.array(stripped, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise InvalidInput(f"{argument} = {value!r} is not a number") from None
+    if array.size != np.prod(shape, dtype=int) or array.ndim > max(1, len(shape)):
+        raise InvalidInput(f"{argument} = {value!r} has shape {array.shape}; expected {shape}")
+    if not np.all(np.isfinite(array)):
+        raise InvalidInput(f"{argument} = {value!r} must be finite")
+    return array.reshape(shape)
+
+
+def limit_array(
+    value: Any, shape: tuple[int, ...], unit: u.UnitBase, default: float, argument: str
+) -> FloatArray:
+    """One end of a range as an array of `shape`; None and infinities become `default`."""
+    if value is None:
+        return np.full(shape, default)
+    stripped = strip_unit(value, unit, argument)
+    if shape != () and isinstance(stripped, (list, tuple)):
+        stripped = [default if v is None else v for v in stripped]
+    try:
+        array = np.array(np.broadcast_to(np.asarray(stripped, np.float64), shape))
+    except (TypeError, ValueError):
+        raise InvalidInput(f"{argument} {value!r} must be a number or None") from None
+    if np.any(np.isnan(array)):
+        raise InvalidInput(f"{argument} {value!r} is not a number")
+    return np.where(np.isinf(array), default, array)
+
+
+def plain(array: FloatArray) -> Any:
+    """Float for a scalar, a read-only copy for a vector."""
+    if array.ndim == 0:
+        return float(array)
+    copied = np.array(array)
+    copied.flags.writeable = False
+    return copied
+
+
+def open_as_none(array: FloatArray, open_end: float) -> Any:
+    if np.all(array == open_end):
+        return None
+    return plain(array)
+
+
+def wrap_into(
+    array: FloatArray, low: FloatArray, high: FloatArray, period: float | None
+) -> FloatArray:
+    """Shift a cyclic value by whole periods into its limits, where that is possible."""
+    if period is None:
+        return array
+    outside = (array < low) | (array > high)
+    if not np.any(outside):
+        return array
+    centre = np.where(np.isfinite(low) & np.isfinite(high), 0.5 * (low + high), array)
+    moved = array - period * np.round((array - centre) / period)
+    return np.where(outside & (moved >= low) & (moved <= high), moved, array)

@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Fixtures and rules that every test may use."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+from hypothesis import settings
+
+ROOT = Path(__file__).resolve().parents[1]
+
+mpl.use("Agg")
+
+# The same examples on every run; no time limit, since machines differ.
+settings.register_profile("fixed", derandomize=True, deadline=None, max_examples=25)
+settings.register_profile("wide", deadline=None, max_examples=1000)
+settings.load_profile(os.environ.get("JOINTLIGHT_HYPOTHESIS", "fixed"))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what needs a device, with the reason, where there is none."""
+    marked = [item for item in items if item.get_closest_marker("gpu")]
+    if not marked:
+        return
+    from jointlight.backends import cuda_module
+    from jointlight.errors import BackendUnavailable
+
+    try:
+        cuda_module()
+    except BackendUnavailable as error:
+        for item in marked:
+            item.add_marker(pytest.mark.skip(reason=error.reason))
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    """Random numbers, the same on every run."""
+    return np.random.default_rng(20260101)
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    """The folder that holds pyproject.toml, csrc and docs."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """The folder of real images: JOINTLIGHT_SHARED, or shared/data beside the repository."""
+    folder = Path(os.environ.get("JOINTLIGHT_SHARED", ROOT.parent / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip(f"no real images at {folder}; set JOINTLIGHT_SHARED to their folder")
+    return folder

@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What README, CONTRIBUTING, CITATION, CHANGES and nox say is what the code does."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import tomllib
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+import jointlight as jl
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def load(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def project() -> dict[str, Any]:
+    with (ROOT / "pyproject.toml").open("rb") as file:
+        return tomllib.load(file)["project"]
+
+
+def test_one_version(project: dict[str, Any]) -> None:
+    version = project["version"]
+    assert f"\nversion: {version}\n" in (ROOT / "CITATION.cff").read_text()
+    assert f"\n## {version}" in (ROOT / "CHANGES.md").read_text()
+    assert jl.__version__ == version
+
+
+def test_floors_that_nox_installs_are_those_declared(project: dict[str, Any]) -> None:
+    text = (ROOT / "noxfile.py").read_text()
+    block = re.search(r"^OLDEST = \{(.*?)^\}", text, re.DOTALL | re.MULTILINE)
+    assert block
+    tested = dict(re.findall(r'"([\w-]+)": "([\d.]+)"', block.group(1)))
+    declared = dict(item.split(">=") for item in project["dependencies"])
+    assert tested.keys() == declared.keys()
+    for name, floor in declared.items():
+        assert f"{tested[name]}.".startswith(f"{floor}."), name
+
+
+def test_jobs_that_contributing_names_exist() -> None:
+    sessions = set(re.findall(r"^def (\w+)\(session", (ROOT / "noxfile.py").read_text(), re.M))
+    named = set(re.findall(r"nox -s (\w+)", (ROOT / "CONTRIBUTING.md").read_text()))
+    assert named <= sessions
+    jobs = set(re.findall(r"^job_(\w+)\(\)", (ROOT / ".ci" / "run").read_text(), re.M))
+    assert {"test", "lint", "types", "cuda", "demo", "docs"} <= jobs
+
+
+def test_contributing_shows_the_files_as_they_are() -> None:
+    sync = load(ROOT / "docs" / "sync_contributing.py")
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    assert len(sync.BLOCK.findall(text)) == 2
+    assert sync.synchronised(text) == text, "run python docs/sync_contributing.py"
+
+
+def test_readme_commands_are_those_of_ci() -> None:
+    readme = (ROOT / "README.md").read_text()
+    script = (ROOT / ".ci" / "run").read_text()
+    assert "pip install '.[test]' && pytest" in readme
+    assert "pip install --quiet '.[test]'" in script
+    assert "jointlight demo" in readme
+    assert "jointlight demo" in script
+
+
+def test_public_names_exist_and_are_documented() -> None:
+    for name in jl.__all__:
+        thing = getattr(jl, name)
+        if callable(thing):
+            assert (thing.__doc__ or "").strip(), name
+
+
+def test_reference_lists_every_public_name() -> None:
+    pages = "".join(path.read_text() for path in (ROOT / "docs" / "reference").glob("*.md"))
+    for name in jl.__all__:
+        assert re.search(rf"\b{name}\b", pages), f"docs/reference does not mention {name}"

@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Backends: what is there, and why the rest is not."""
+
+from __future__ import annotations
+
+import importlib
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from reference.profiles import PROFILES
+
+import jointlight as jl
+from jointlight import errors
+from jointlight.backends import cuda_module
+
+SHAPES: dict[str, tuple[float, ...]] = {"sersic": (2.7,), "moffat": (3.5,)}
+
+
+def fake_cuda(message: str, *, driver: bool = True) -> SimpleNamespace:
+    found: dict[str, Any] = {
+        "driver": driver,
+        "driver_version": 13000 if driver else 0,
+        "runtime_version": 13000,
+        "message": message,
+        "devices": [],
+    }
+    return SimpleNamespace(probe=lambda: found, architectures=lambda: "80-real 90")
+
+
+def pretend(monkeypatch: pytest.MonkeyPatch, result: object) -> None:
+    """Let `import jointlight._cuda` return or raise `result`."""
+    real = importlib.import_module
+
+    def import_module(name: str, package: str | None = None) -> ModuleType:
+        if name != "jointlight._cuda":
+            return real(name, package)
+        if isinstance(result, Exception):
+            raise result
+        return result  # type: ignore[return-value]
+
+    monkeypatch.setattr(importlib, "import_module", import_module)
+
+
+def test_cpu_is_there() -> None:
+    cpu = jl.backends()["cpu"]
+    assert cpu.available
+    assert not cpu.reason
+    assert cpu.details["isa"]
+    assert cpu.details["threads"] >= 1
+    assert "cpu" in str(cpu)
+
+
+def test_threads_follow_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JOINTLIGHT_NUM_THREADS", "3")
+    assert jl.backends()["cpu"].details["threads"] == 3
+
+
+def test_cuda_says_why_not() -> None:
+    cuda = jl.backends()["cuda"]
+    assert not cuda.available
+    assert cuda.reason
+    assert "not available" in str(cuda)
+
+
+@pytest.mark.parametrize(
+    ("result", "words"),
+    [
+        (ModuleNotFoundError("no module"), ["without the CUDA module", "JOINTLIGHT_CUDA=ON"]),
+        (ImportError("libcufft.so.12: cannot open"), ["does not load", "jointlight[cuda13]"]),
+        (fake_cuda("no NVIDIA driver was found", driver=False), ["driver", "CUDA 13.0"]),
+        (fake_cuda("the NVIDIA driver reports no device"), ["no device", "CUDA_VISIBLE_DEVICES"]),
+    ],
+    ids=["module", "library", "driver", "device"],
+)
+def test_reason_names_what_is_missing(
+    monkeypatch: pytest.MonkeyPatch, result: object, words: list[str]
+) -> None:
+    pretend(monkeypatch, result)
+    reason = jl.backends()["cuda"].reason
+    for word in words:
+        assert word in reason
+    with pytest.raises(errors.BackendUnavailable, match="'cuda' is not available") as caught:
+        cuda_module()
+    assert caught.value.reason == reason
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("profile", PROFILES)
+def test_device_evaluates_the_shared_profiles(profile: str, rng: np.random.Generator) -> None:
+    shape = np.array(SHAPES.get(profile, ()))
+    r2 = rng.uniform(1e-4, 100.0, 1000)
+    value, d_r2, d_shape = cuda_module().brightness(profile, shape, r2)
+    truth = PROFILES[profile].brightness
+    np.testing.assert_allclose(value, truth(np.sqrt(r2), tuple(shape)), rtol=1e-12)
+    step = 1e-5 * r2
+    up, down = (truth(np.sqrt(r2 + s), tuple(shape)) for s in (step, -step))
+    np.testing.assert_allclose(d_r2, (up - down) / (2 * step), rtol=1e-7)
+    assert d_shape.shape == (len(shape), len(r2))
+
+
+@pytest.mark.gpu
+def test_device_checks_its_input() -> None:
+    module = cuda_module()
+    with pytest.raises(ValueError, match="no profile named 'nonsense'"):
+        module.brightness("nonsense", [], [1.0])
+    with pytest.raises(ValueError, match="takes 1 shape values, not 2"):
+        module.brightness("sersic", [1.0, 2.0], [1.0])
