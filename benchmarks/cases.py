@@ -95,7 +95,7 @@ CASES = {
             "image500",
             "one 500 x 500 PSF-convolved Sersic and its 7-parameter Jacobian, float64",
             ("r",),
-            ("image", "jacobian"),
+            ("image", "jacobian", "linearize"),
             _demo,
         ),
         Case(

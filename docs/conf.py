@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 import sys
-from importlib.metadata import version as installed_version
 from pathlib import Path
+
+import jointlight
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE / "_ext"))
@@ -13,15 +14,15 @@ sys.path.insert(0, str(HERE / "_ext"))
 project = "jointlight"
 author = "The jointlight developers"
 copyright = "2026, The jointlight developers"
-release = version = installed_version("jointlight")
+release = version = jointlight.__version__
 
 extensions = [
     "myst_parser",
     "numpydoc",
     "sphinx.ext.autodoc",
-    "sphinx.ext.autosummary",
     "sphinx.ext.mathjax",
     "sphinx.ext.viewcode",
+    "example_page",
     "executed",
     "from_code",
 ]
@@ -33,10 +34,8 @@ myst_heading_anchors = 3
 
 autodoc_typehints = "none"
 autodoc_member_order = "bysource"
-autosummary_generate = True
-numpydoc_show_class_members = True
-numpydoc_class_members_toctree = False
-numpydoc_show_inherited_class_members = False
+autosummary_generate = False
+numpydoc_show_class_members = False  # autodoc lists them
 
 html_theme = "furo"
 html_title = f"jointlight {release}"

@@ -41,13 +41,13 @@ def wcs_of(path: Path) -> WCS:
 
 
 def images(folder: Path) -> list[tuple[dict, jl.TargetImage]]:
-    """The ten images, their sigmas scaled to the scatter of the sky as the manifest measured it."""
+    """The ten images less their sky, sigmas scaled to its scatter (as the manifest has both)."""
     made = []
     for entry in manifest(folder)["images"]:
         path = folder / entry["file"]
         scale = entry["measured_background_sigma"] / entry["median_sigma_extension"]
         image = jl.TargetImage(
-            pixels(path),
+            pixels(path) - entry["measured_background_median"],
             wcs=wcs_of(path),
             std=scale * pixels(path, entry["sigma_ext"]),
             mask=pixels(path, entry["mask_ext"]) != 0,

@@ -56,11 +56,9 @@ def build(vector: str):
 
 def image_case() -> None:
     """One image, one pass of value, 7 derivatives and normal equations, one dense Jacobian."""
-    from jointlight.scene import compile_scene
-
     model, _ = build("truth")
-    scene = compile_scene(model, n_threads=1)
-    core, start = scene.core, np.asarray(scene.start)
+    scene = model.compile(n_threads=1)
+    core, start = scene.core, np.asarray(scene.v0)
 
     def result() -> dict:
         out = Path(sys.argv[1]).with_suffix(".jointlight.npy")

@@ -2,7 +2,10 @@
 // Gauss-Legendre rules on [-1, 1], made by the compiler.
 #pragma once
 
+#include "base/macros.hpp"
+
 namespace jointlight {
+JL_ISA_BEGIN
 
 inline constexpr int gauss_legendre_max = 20;
 
@@ -44,4 +47,5 @@ constexpr GaussLegendre make_gauss_legendre() {
 
 inline constexpr GaussLegendre gauss_legendre = make_gauss_legendre();
 
+JL_ISA_END
 }  // namespace jointlight

@@ -155,8 +155,8 @@ JL_HD JL_INLINE T decay_mean_slope(T w, T decay) {
   const T direct = (decay - (T(1) - decay) / v) / v;
   // -1/2 + w/3 - w^2/8 + ..., term k: (-1)^k k / (k + 1)! w^(k-1)
   T series = T(0);
-  T inverse_factorial = T(1.0 / 6227020800.0);  // 1 / 13!
-  for (int k = 12; k >= 1; --k) {
+  T inverse_factorial = T(1.0 / 1307674368000.0);  // 1 / 15!
+  for (int k = 14; k >= 1; --k) {
     const T term = static_cast<T>(k) * inverse_factorial;
     series = series * s + (k % 2 == 0 ? term : -term);
     inverse_factorial *= static_cast<T>(k + 1);

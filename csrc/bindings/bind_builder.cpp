@@ -37,7 +37,9 @@ int add_psf_array(SceneSpec& spec, const Array& array, int oversampling,
 }
 
 int add_psf_analytic(SceneSpec& spec, const std::string& profile, const std::vector<double>& params,
-                     double extent_px, const std::string&) {
+                     double extent_px, const std::string& kind) {
+  require(kind == "effective" || kind == "optical", "kind = '", kind,
+          "', allowed: 'effective', 'optical'");
   require(profile == "gaussian" || profile == "moffat", "profile = '", profile,
           "', allowed: 'gaussian', 'moffat'");
   const bool gaussian = profile == "gaussian";
@@ -47,6 +49,7 @@ int add_psf_analytic(SceneSpec& spec, const std::string& profile, const std::vec
   psf.form = gaussian ? Psf::Form::gaussian : Psf::Form::moffat;
   for (std::size_t i = 0; i < params.size(); ++i) psf.params[i] = params[i];
   psf.extent = extent_px;
+  psf.includes_pixel = kind == "effective";
   spec.psfs.push_back(std::move(psf));
   return static_cast<int>(spec.psfs.size()) - 1;
 }
@@ -131,7 +134,7 @@ void bind_builder(py::module_& m) {
       .def("add_psf_array", &add_psf_array, py::arg("array"), py::arg("oversampling"),
            py::arg("center"), py::arg("kind") = "effective")
       .def("add_psf_analytic", &add_psf_analytic, py::arg("profile"), py::arg("params"),
-           py::arg("extent_px"), py::arg("kind") = "effective")
+           py::arg("extent_px"), py::arg("kind") = "optical")
       .def("add_tile", &add_tile, py::arg("profile"), py::arg("image"), py::arg("psf"),
            py::arg("window"), py::arg("anchor_pixel"), py::arg("anchor_plane"),
            py::arg("jacobian"), py::arg("quadratic"), py::arg("slots"),

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Scene.fit and Scene.describe: options in, outcome out.
 #include "bindings/scene_handle.hpp"
-#include "solve/lm.hpp"
+#include "solve/scene_fit.hpp"
 
 namespace jointlight {
 namespace {
@@ -31,28 +31,34 @@ LMOptions read_options(const py::dict& given) {
   return options;
 }
 
+// Calls take(name, member) for every column of a fit's record.
+template <class Take>
+void for_each_field(const Take& take) {
+  using R = IterationRecord;
+  take("iteration", &R::iteration);
+  take("accepted", &R::accepted);
+  take("chi2", &R::chi2);
+  take("trial_chi2", &R::trial_chi2);
+  take("predicted", &R::predicted);
+  take("gain_ratio", &R::gain_ratio);
+  take("lambda", &R::lambda);
+  take("step_norm", &R::step_norm);
+  take("gradient_cosine", &R::gradient_cosine);
+  take("n_bound", &R::n_bound);
+  take("n_linearize", &R::n_linearize);
+  take("n_chi2", &R::n_chi2);
+  take("time_s", &R::time_s);
+}
+
 py::dict history(const std::vector<IterationRecord>& records) {
   py::dict out;
-  const auto column = [&](const char* name, auto member) {
+  for_each_field([&](const char* name, auto member) {
     Array values(static_cast<py::ssize_t>(records.size()));
     for (std::size_t i = 0; i < records.size(); ++i) {
       values.mutable_data()[i] = static_cast<double>(records[i].*member);
     }
     out[name] = values;
-  };
-  column("iteration", &IterationRecord::iteration);
-  column("accepted", &IterationRecord::accepted);
-  column("chi2", &IterationRecord::chi2);
-  column("trial_chi2", &IterationRecord::trial_chi2);
-  column("predicted", &IterationRecord::predicted);
-  column("gain_ratio", &IterationRecord::gain_ratio);
-  column("lambda", &IterationRecord::lambda);
-  column("step_norm", &IterationRecord::step_norm);
-  column("gradient_cosine", &IterationRecord::gradient_cosine);
-  column("n_bound", &IterationRecord::n_bound);
-  column("n_linearize", &IterationRecord::n_linearize);
-  column("n_chi2", &IterationRecord::n_chi2);
-  column("time_s", &IterationRecord::time_s);
+  });
   return out;
 }
 
@@ -65,15 +71,7 @@ void report(const py::object& callback, const IterationRecord& record,
   }
   if (callback.is_none()) return;
   py::dict state;
-  state["iteration"] = record.iteration;
-  state["accepted"] = record.accepted;
-  state["chi2"] = record.chi2;
-  state["trial_chi2"] = record.trial_chi2;
-  state["gain_ratio"] = record.gain_ratio;
-  state["lambda"] = record.lambda;
-  state["step_norm"] = record.step_norm;
-  state["n_linearize"] = record.n_linearize;
-  state["time_s"] = record.time_s;
+  for_each_field([&](const char* name, auto member) { state[name] = record.*member; });
   state["v"] = to_array(v);
   try {
     const py::object answer = callback(state);
@@ -88,27 +86,26 @@ void report(const py::object& callback, const IterationRecord& record,
 
 }  // namespace
 
-py::dict fit_scene(SceneHandle& handle, const Array& v, const py::dict& options,
+py::dict run_fit(SceneHandle& handle, const Array& v, const py::dict& options,
              const py::object& callback) {
-  const ParameterMap& map = handle.scene->parameters();
-  check_shape("v", v, {map.n_free()});
+  check_shape("v", v, {handle.scene()->parameters().n_free()});
   const LMOptions lm = read_options(options);
-  FitOutcome outcome;
-  std::vector<double> natural, chi2_images;
+  SceneFit result;
   {
     const py::gil_scoped_release release;
-    SceneHandle::Lease lease(handle);
-    SceneProblem problem(handle.scene, *lease, true);
-    problem.on_progress = [&](const IterationRecord& record, std::span<const double> x) {
-      report(callback, record, map.to_natural(x));
+    const auto on_progress = [&](const IterationRecord& record, const std::vector<double>& at) {
+      report(callback, record, at);
     };
-    outcome = levenberg_marquardt(
-        problem, map.to_internal({v.data(), static_cast<std::size_t>(v.size())}), lm);
-    natural = map.to_natural(outcome.x);
-    map.covariance_to_natural(outcome.x, outcome.covariance);
-    problem.chi2(outcome.x);
-    chi2_images = problem.chi2_images();
+    SceneHandle::Lease lease(handle);
+    result = fit_scene(lease.scene(), lease.backend(),
+                       {v.data(), static_cast<std::size_t>(v.size())}, lm, on_progress,
+                       [&](std::shared_ptr<const Scene> scene) {
+                         handle.replace(scene);
+                         return make_cpu_backend(std::move(scene), handle.n_threads());
+                       });
   }
+  const FitOutcome& outcome = result.outcome;
+  const std::vector<double>&natural = result.natural, &chi2_images = result.chi2_images;
   const auto n = static_cast<py::ssize_t>(natural.size());
   py::dict out;
   out["v"] = to_array(natural);
@@ -131,31 +128,32 @@ py::dict fit_scene(SceneHandle& handle, const Array& v, const py::dict& options,
   out["n_chi2"] = outcome.n_chi2;
   out["time_s"] = outcome.time_s;
   long n_pixels = 0;
-  for (long count : handle.scene->n_pixels()) n_pixels += count;
+  for (long count : result.n_pixels) n_pixels += count;
   out["dof"] = n_pixels - static_cast<long>(n);
   out["chi2_images"] = to_array(chi2_images);
-  out["n_pixels_images"] = handle.scene->n_pixels();
+  out["n_pixels_images"] = result.n_pixels;
   return out;
 }
 
 py::dict describe_scene(SceneHandle& handle) {
   py::list tiles;
-  for (std::size_t i = 0; i < handle.scene->tiles().size(); ++i) {
-    const TileView& view = handle.scene->views()[i];
+  SceneHandle::Lease lease(handle);
+  const auto& scene = lease.scene();
+  for (std::size_t i = 0; i < scene->tiles().size(); ++i) {
+    const TileView& view = scene->views()[i];
     py::dict tile;
-    tile["image"] = handle.scene->tiles()[i].image;
+    tile["image"] = scene->tiles()[i].image;
     tile["window"] = py::make_tuple(view.x0, view.x0 + view.width, view.y0, view.y0 + view.height);
     tile["renderer"] = view.renderer == Renderer::fourier ? "fourier"
                        : view.renderer == Renderer::pixel ? "pixel"
                                                           : "sky";
     tile["box"] = py::make_tuple(view.transfer.box_x, view.transfer.box_y);
-    tile["folds"] = handle.scene->folds(static_cast<int>(i));
+    tile["folds"] = scene->folds(static_cast<int>(i));
     tiles.append(tile);
   }
   py::dict out;
   out["tiles"] = tiles;
-  SceneHandle::Lease lease(handle);
-  out["backend"] = (*lease).describe();
+  out["backend"] = lease.backend().describe();
   return out;
 }
 

@@ -5,7 +5,7 @@
 
 namespace jointlight {
 
-py::dict fit_scene(SceneHandle& handle, const Array& v, const py::dict& options,
+py::dict run_fit(SceneHandle& handle, const Array& v, const py::dict& options,
              const py::object& callback);  // bind_fit.cpp
 py::dict describe_scene(SceneHandle& handle);    // bind_fit.cpp
 
@@ -51,12 +51,12 @@ FunctionTie make_function_tie(py::object function, std::vector<int> inputs,
 namespace {
 
 std::span<const double> checked(SceneHandle& handle, const Array& v) {
-  check_shape("v", v, {handle.scene->parameters().n_free()});
+  check_shape("v", v, {handle.scene()->parameters().n_free()});
   return {v.data(), static_cast<std::size_t>(v.size())};
 }
 
-const ImageSpec& checked_image(SceneHandle& handle, int image) {
-  const auto& images = handle.scene->images();
+const ImageSpec& checked_image(const Scene& scene, int image) {
+  const auto& images = scene.images();
   require(image >= 0 && image < static_cast<int>(images.size()), "image ", image,
           " does not exist; the scene has ", images.size());
   return images[static_cast<std::size_t>(image)];
@@ -66,13 +66,14 @@ template <class Body>
 void with_problem(SceneHandle& handle, const Body& body) {
   const py::gil_scoped_release release;
   SceneHandle::Lease lease(handle);
-  SceneProblem problem(handle.scene, *lease, false);
+  SceneProblem problem(lease.scene(), lease.backend(), false);
   body(problem);
 }
 
 Array render(SceneHandle& handle, const Array& v, int image) {
   const auto x = checked(handle, v);
-  const ImageSpec& spec = checked_image(handle, image);
+  const auto scene = handle.scene();
+  const ImageSpec& spec = checked_image(*scene, image);
   Array out({spec.height, spec.width});
   double* target = out.mutable_data();
   with_problem(handle, [&](SceneProblem& problem) { problem.render(x, image, target); });
@@ -81,7 +82,8 @@ Array render(SceneHandle& handle, const Array& v, int image) {
 
 Array render_tile(SceneHandle& handle, const Array& v, int tile) {
   const auto x = checked(handle, v);
-  const auto& views = handle.scene->views();
+  const auto scene = handle.scene();
+  const auto& views = scene->views();
   require(tile >= 0 && tile < static_cast<int>(views.size()), "tile ", tile,
           " does not exist; the scene has ", views.size());
   const TileView& view = views[static_cast<std::size_t>(tile)];
@@ -123,7 +125,8 @@ py::tuple linearize(SceneHandle& handle, const Array& v) {
 
 Array jacobian(SceneHandle& handle, const Array& v, int image) {
   const auto x = checked(handle, v);
-  const ImageSpec& spec = checked_image(handle, image);
+  const auto scene = handle.scene();
+  const ImageSpec& spec = checked_image(*scene, image);
   Array out({static_cast<py::ssize_t>(x.size()), static_cast<py::ssize_t>(spec.height),
              static_cast<py::ssize_t>(spec.width)});
   double* target = out.mutable_data();
@@ -140,7 +143,7 @@ void bind_scene(py::module_& m) {
       .def("chi2", &chi2, py::arg("v"))
       .def("linearize", &linearize, py::arg("v"))
       .def("jacobian", &jacobian, py::arg("v"), py::arg("image"))
-      .def("fit", &fit_scene, py::arg("v"), py::arg("options") = py::dict(),
+      .def("fit", &run_fit, py::arg("v"), py::arg("options") = py::dict(),
            py::arg("callback") = py::none())
       .def("describe", &describe_scene);
 }

@@ -20,13 +20,28 @@ namespace jointlight {
 class SceneHandle {
  public:
   SceneHandle(std::shared_ptr<const Scene> scene, int n_threads)
-      : scene(std::move(scene)), n_threads(n_threads) {}
+      : scene_(std::move(scene)), n_threads_(n_threads) {}
 
-  // A backend of this call's own, returned to the store afterwards.
+  std::shared_ptr<const Scene> scene() {
+    const std::lock_guard lock(mutex_);
+    return scene_;
+  }
+
+  int n_threads() const { return n_threads_; }
+
+  // Calls under way keep the plan they started with.
+  void replace(std::shared_ptr<const Scene> scene) {
+    const std::lock_guard lock(mutex_);
+    scene_ = std::move(scene);
+    idle_.clear();
+  }
+
+  // A scene with a backend of this call's own, returned to the store afterwards.
   class Lease {
    public:
     explicit Lease(SceneHandle& owner) : owner_(owner) {
       const std::lock_guard lock(owner_.mutex_);
+      scene_ = owner_.scene_;
       if (!owner_.idle_.empty()) {
         backend_ = std::move(owner_.idle_.back());
         owner_.idle_.pop_back();
@@ -34,25 +49,26 @@ class SceneHandle {
     }
     ~Lease() {
       const std::lock_guard lock(owner_.mutex_);
-      if (backend_) owner_.idle_.push_back(std::move(backend_));
+      if (backend_ && scene_ == owner_.scene_) owner_.idle_.push_back(std::move(backend_));
     }
     Lease(const Lease&) = delete;
     Lease& operator=(const Lease&) = delete;
-    Backend& operator*() {
-      if (!backend_) backend_ = make_cpu_backend(owner_.scene, owner_.n_threads);
+    const std::shared_ptr<const Scene>& scene() const { return scene_; }
+    Backend& backend() {
+      if (!backend_) backend_ = make_cpu_backend(scene_, owner_.n_threads_);
       return *backend_;
     }
 
    private:
     SceneHandle& owner_;
+    std::shared_ptr<const Scene> scene_;
     std::unique_ptr<Backend> backend_;
   };
 
-  std::shared_ptr<const Scene> scene;
-  int n_threads;
-
  private:
   std::mutex mutex_;
+  std::shared_ptr<const Scene> scene_;
+  int n_threads_;
   std::vector<std::unique_ptr<Backend>> idle_;
 };
 

@@ -32,7 +32,8 @@ struct DeVaucouleurs {
   static std::complex<double> log_mellin(const double* /*shape*/, std::complex<double> s) {
     return Sersic::log_mellin_index(index, s);
   }
-  static constexpr double mellin_strip() { return Sersic::mellin_strip(); }
+  // The integral converges for 0 < Re s < strip.
+  static constexpr double mellin_strip(const double* shape) { return Sersic::mellin_strip(shape); }
 
   static void enclosed(const Constants& c, double R2, double& value, double* /*d_shape*/) {
     double unused;
@@ -41,9 +42,7 @@ struct DeVaucouleurs {
 
   static double sector(const Constants& c) { return Sersic::sector(c); }
 
-  static void prepare_mean(const Constants& c, MeanTable& table) {
-    Sersic::prepare_mean(c, table);
-  }
+  static void prepare_mean(const Constants& c, MeanTable& table) { Sersic::prepare_mean(c, table); }
   static void mean_brightness(const Constants& c, const MeanTable& table, int count,
                               const double* r2, double* value, double* mean,
                               double* const* /*d_mean*/) {

@@ -36,7 +36,10 @@ struct Gaussian {
   static std::complex<double> log_mellin(const double* /*shape*/, std::complex<double> s) {
     return (0.5 * s - 1.0) * std::log(2.0) + log_gamma(0.5 * s);
   }
-  static constexpr double mellin_strip() { return std::numeric_limits<double>::infinity(); }
+  // The integral converges for 0 < Re s < strip.
+  static constexpr double mellin_strip(const double* /*shape*/) {
+    return std::numeric_limits<double>::infinity();
+  }
 
   // integral_0^R r I dr
   static void enclosed(const Constants&, double R2, double& value, double* /*d_shape*/) {

@@ -42,10 +42,10 @@ struct Moffat {
 
   // integral_0^inf r^(s-1) I dr = Gamma(s/2) Gamma(beta - s/2) / (2 Gamma(beta))
   static std::complex<double> log_mellin(const double* shape, std::complex<double> s) {
-    return log_gamma(0.5 * s) + log_gamma(shape[0] - 0.5 * s) - log_gamma(shape[0]) -
-           std::log(2.0);
+    return log_gamma(0.5 * s) + log_gamma(shape[0] - 0.5 * s) - log_gamma(shape[0]) - std::log(2.0);
   }
-  static constexpr double mellin_strip() { return 2.0 * shape_min[0]; }
+  // The integral converges for 0 < Re s < strip.
+  static constexpr double mellin_strip(const double* shape) { return 2.0 * shape[0]; }
 
   // integral_0^R r I dr = (1 - (1 + R2)^(1 - beta)) / (2 (beta - 1)), and its derivative by beta
   static void enclosed(const Constants& c, double R2, double& value, double* d_shape) {

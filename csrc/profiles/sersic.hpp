@@ -65,7 +65,10 @@ struct Sersic {
     const double b = sersic_b(n).b;
     return b + std::log(n) - n * s * std::log(b) + log_gamma(n * s);
   }
-  static constexpr double mellin_strip() { return std::numeric_limits<double>::infinity(); }
+  // The integral converges for 0 < Re s < strip.
+  static constexpr double mellin_strip(const double* /*shape*/) {
+    return std::numeric_limits<double>::infinity();
+  }
 
   // integral_0^R r I dr = n e^b b^(-2n) gamma(2n, b R^(1/n)), and its derivative by n.
   static void enclosed(const Constants& c, double R2, double& value, double* d_shape) {
@@ -76,8 +79,7 @@ struct Sersic {
     const double ln_b = std::log(c.b);
     const double total = c.n * std::exp(c.b - a * ln_b + log_gamma(a).real());
     value = total * g.p;
-    const double ln_total_n =
-        1.0 / c.n + c.b_n * (1.0 - a / c.b) - 2.0 * ln_b + 2.0 * digamma(a);
+    const double ln_total_n = 1.0 / c.n + c.b_n * (1.0 - a / c.b) - 2.0 * ln_b + 2.0 * digamma(a);
     const double t_n = t * (c.b_n / c.b - ln_r2 * c.half_inv_n / c.n);
     d_shape[0] = total * (g.p * ln_total_n + 2.0 * g.d_a + g.d_x * t_n);
   }
@@ -91,15 +93,17 @@ struct Sersic {
     static constexpr double step = 0.5;
     static constexpr int max_nodes = 192;
     int n_nodes;
-    double t_end;   // beyond it all light is within
-    double r2_end;  // R^2 there
-    double r2_min;  // below it the mean is that at r2_min
-    double front;   // 2 e^b
+    double t_end;                                   // beyond it all light is within
+    double r2_end;                                  // R^2 there
+    double r2_min;                                  // below it the mean is that at r2_min
+    double front;                                   // 2 e^b
     double coefficients[max_nodes][degree + 1][2];  // of h and h_a
   };
 
   // I is analytic and bounded for complex R of |arg R| below this.
-  static double sector(const Constants& c) { return c.n < 1.0 ? c.n * 1.5707963267948966 : 1.5707963267948966; }
+  static double sector(const Constants& c) {
+    return c.n < 1.0 ? c.n * 1.5707963267948966 : 1.5707963267948966;
+  }
 
   static void prepare_mean(const Constants& c, MeanTable& table) {
     constexpr int degree = MeanTable::degree;
@@ -191,9 +195,9 @@ struct Sersic {
         mean[begin + i] = outside[i] * c.n * h[i];
         if constexpr (with_n) {
           const double decay = e_minus_b * value[begin + i];
-          d_n[begin + i] = outside[i] * (h[i] * by_n + c.n * (d[i] + d[i]) +
-                                         (decay - a * h[i]) * c.n *
-                                             (scale - ln_r2[i] * c.half_inv_n / c.n));
+          d_n[begin + i] =
+              outside[i] * (h[i] * by_n + c.n * (d[i] + d[i]) +
+                            (decay - a * h[i]) * c.n * (scale - ln_r2[i] * c.half_inv_n / c.n));
         }
       }
     }

@@ -7,7 +7,7 @@
 #include <functional>
 
 #include "scene/transform_table.hpp"
-#include "stages/fft.hpp"
+#include "base/fft.hpp"
 
 namespace jointlight {
 namespace {
@@ -81,38 +81,81 @@ class ArrayTransform {
 
 }  // namespace
 
+double Psf::reach() const {
+  constexpr double faint = 1e-7;
+  if (form == Form::gaussian) {
+    const double s2 = params[0] * params[0];
+    const double decades = std::log(std::max(1.0 / (faint * 2.0 * M_PI * s2), 2.0));
+    return std::min(extent, std::sqrt(2.0 * decades * s2) + 1.0);
+  }
+  if (form == Form::moffat) {
+    const double a = params[0], beta = params[1];
+    const double drop = (beta - 1.0) / (M_PI * a * a * faint);
+    return std::min(extent, a * std::sqrt(std::max(std::pow(drop, 1.0 / beta), 2.0) - 1.0) + 1.0);
+  }
+  double sum = 0.0, farthest = 0.0;
+  for (double value : data) sum += value;
+  const double limit = faint * sum / (oversampling * oversampling);
+  for (int j = 0; j < ny; ++j) {
+    for (int i = 0; i < nx; ++i) {
+      const double value = data[static_cast<std::size_t>(j) * static_cast<std::size_t>(nx) +
+                                static_cast<std::size_t>(i)];
+      if (std::abs(value) > limit) farthest = std::max(farthest, std::hypot(i - cx, j - cy));
+    }
+  }
+  return farthest / oversampling + 1.0;
+}
+
+double Transfer::width() const {
+  const double* m = view_.moments;
+  const double mean = 0.5 * (m[0] + m[2]), spread = std::hypot(0.5 * (m[0] - m[2]), m[1]);
+  return std::sqrt(std::max(mean + spread, 0.0));
+}
+
 Transfer::Transfer(const Psf& psf, int box_x, int box_y) {
   view_.box_x = box_x;
   view_.box_y = box_y;
   const double kx_step = 2.0 * M_PI / box_x, ky_step = 2.0 * M_PI / box_y;
 
+  const auto pixel = [&](int jx, int jy) {
+    return psf.includes_pixel ? 1.0 : sinc(0.5 * kx_step * jx) * sinc(0.5 * ky_step * jy);
+  };
+  std::vector<double> table_memory;
+  RadialTable table;
   std::function<complex(int, int)> transform;
   std::unique_ptr<ArrayTransform> array;
   int zones = max_folds;
   if (psf.form == Psf::Form::array) {
     array = std::make_unique<ArrayTransform>(psf, box_x, box_y);
     zones = (psf.oversampling + 1) / 2;
-    transform = [&](int jx, int jy) {
-      const double pixel =
-          psf.includes_pixel ? 1.0 : sinc(0.5 * kx_step * jx) * sinc(0.5 * ky_step * jy);
-      return pixel * (*array)(jx, jy);
-    };
+    transform = [&](int jx, int jy) { return pixel(jx, jy) * (*array)(jx, jy); };
   } else if (psf.form == Psf::Form::gaussian) {
     const double s2 = psf.params[0] * psf.params[0];
-    transform = [=](int jx, int jy) -> complex {
+    transform = [&, s2](int jx, int jy) -> complex {
       const double kx = kx_step * jx, ky = ky_step * jy;
-      return std::exp(-0.5 * s2 * (kx * kx + ky * ky)) * sinc(0.5 * kx) * sinc(0.5 * ky);
+      return std::exp(-0.5 * s2 * (kx * kx + ky * ky)) * pixel(jx, jy);
     };
   } else {
-    const TransformTable& table = transform_table(find_profile("moffat"));
-    const double beta = psf.params[1], a2 = psf.params[0] * psf.params[0];
-    const double norm = 1.0 / table.flux_factor(&beta, nullptr);
-    transform = [=, &table](int jx, int jy) -> complex {
+    const TransformTable& moffat = transform_table(find_profile("moffat"));
+    const double a2 = psf.params[0] * psf.params[0];
+    const double step = std::min(kx_step, ky_step);
+    table_memory.resize(TransformTable::capacity());
+    moffat.fill(&psf.params[1], a2 * step * step, a2 * 1e4, table_memory.data(), table);
+    transform = [&, a2](int jx, int jy) -> complex {
       const double kx = kx_step * jx, ky = ky_step * jy;
-      return norm * table.value(&beta, a2 * (kx * kx + ky * ky)) * sinc(0.5 * kx) *
-             sinc(0.5 * ky);
+      const double f = TransformTable::value(table, a2 * (kx * kx + ky * ky));
+      return f / table.at_zero[0] * pixel(jx, jy);
     };
   }
+
+  // ln P(k) ~ -i k.shift - k^T moments k / 2 at the lowest frequencies of the box
+  const complex p10 = transform(1, 0), p01 = transform(0, 1), p11 = transform(1, 1);
+  const auto fall = [](const complex& p) { return -2.0 * std::log(std::max(std::abs(p), 0.1)); };
+  view_.shift[0] = -std::arg(p10) / kx_step;
+  view_.shift[1] = -std::arg(p01) / ky_step;
+  view_.moments[0] = fall(p10) / (kx_step * kx_step);
+  view_.moments[2] = fall(p01) / (ky_step * ky_step);
+  view_.moments[1] = 0.5 * (fall(p11) - fall(p10) - fall(p01)) / (kx_step * ky_step);
 
   const double scale = 1.0 / (static_cast<double>(box_x) * box_y);
   const int limit_x = box_x * zones, limit_y = box_y * zones;

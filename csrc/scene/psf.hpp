@@ -13,14 +13,17 @@ struct Psf {
   enum class Form { array, gaussian, moffat };
 
   Form form = Form::array;
-  bool includes_pixel = true;            // array only: an effective PSF (Anderson & King 2000)
+  bool includes_pixel = true;            // an effective PSF (Anderson & King 2000)
   // array: [ny][nx], sampled `oversampling` times per pixel, centre in array pixels
   std::vector<double> data;
   int nx = 0, ny = 0, oversampling = 1;
   double cx = 0.0, cy = 0.0;
-  // analytic, before the pixel: gaussian sigma, or moffat (alpha, beta), pixels
+  // analytic: gaussian sigma, or moffat (alpha, beta), pixels
   double params[2] = {};
-  double extent = 0.0;                   // half-width that holds the light that matters, pixels
+  double extent = 0.0;                   // no light that matters beyond this radius, pixels
+
+  // Radius beyond which a pixel holds less than 1e-7 of the light, pixels.
+  double reach() const;
 };
 
 // PSF transform on a box, with the memory its view points to.
@@ -31,6 +34,7 @@ class Transfer {
   Transfer& operator=(const Transfer&) = delete;
 
   const TransferView& view() const { return view_; }
+  double width() const;                  // r.m.s. width along the broader axis, pixels
   int folds() const { return folds_; }   // runs per column at most: 1 = nothing folded
 
  private:

@@ -6,21 +6,13 @@
 
 #include "base/error.hpp"
 #include "scene/transform_table.hpp"
-#include "stages/wings.hpp"
 
 namespace jointlight {
 namespace {
 
-constexpr int smallest_margin = 12;  // pixels between a window and the copies of its content
 constexpr int tail_angles = 16;  // over half a turn
 
 std::size_t at(int i) { return static_cast<std::size_t>(i); }
-
-int half_width(const Psf& psf) {
-  if (psf.form != Psf::Form::array) return static_cast<int>(std::ceil(psf.extent));
-  const double x = std::max(psf.cx, psf.nx - 1 - psf.cx), y = std::max(psf.cy, psf.ny - 1 - psf.cy);
-  return static_cast<int>(std::ceil(std::max(x, y) / psf.oversampling)) + 1;
-}
 
 // Light of the copies beyond the shells summed one by one: sum_j I(d + jM) ~ 1/M^2 times the
 // integral of I outside the square of half-width (shells + 1/2) M, by rays from the centre. The
@@ -166,7 +158,7 @@ const FftPlan& Scene::plan(int size) {
   return *slot;
 }
 
-// Chebyshev polynomials T_0..T_8 at the pixels of a window `size` long.
+// Chebyshev polynomials at the pixels of a window `size` long.
 const double* Scene::basis(int size) {
   auto& values = bases_[size];
   if (values.empty()) {
@@ -178,6 +170,39 @@ const double* Scene::basis(int size) {
     }
   }
   return values.data();
+}
+
+// The window fits into the box, and copies of the source stay clear of it: further than the PSF
+// reaches, and far enough for the Chebyshev polynomials to describe their wings there.
+int Scene::box_size(const TileSpec& tile, int size, double centre, double slack) const {
+  const Psf& psf = spec_.psfs[at(tile.psf)];
+  const double reach = psf.reach();
+  const double clear = tile.geometry.kind == ComponentKind::point
+                           ? reach
+                           : std::max({1.3 * reach, 0.35 * size, 20.0});
+  double far = std::max(centre, size - 1 - centre);
+  far = std::min(far, 5.0 * size + 200.0);  // a start that far off is no reason for a huge box
+  return std::max(size, static_cast<int>(std::ceil(far + clear + slack)));
+}
+
+bool Scene::covers(std::span<const TileState> states) const {
+  for (std::size_t t = 0; t < views_.size(); ++t) {
+    const TileView& view = views_[t];
+    if (view.renderer != Renderer::fourier || !states[t].visible) continue;
+    if (box_size(spec_.tiles[t], view.width, states[t].x0, -1.0) > view.transfer.box_x ||
+        box_size(spec_.tiles[t], view.height, states[t].y0, -1.0) > view.transfer.box_y) {
+      return false;
+    }
+  }
+  return true;
+}
+
+SceneSpec Scene::respecified(std::span<const double> start) const {
+  SceneSpec spec = spec_;
+  spec.parameters = parameters_->spec();
+  spec.parameters.start.assign(start.begin(), start.end());
+  for (TileSpec& tile : spec.tiles) tile.geometry.chart = ShapeChart::ellipse;
+  return spec;
 }
 
 void Scene::plan_tile(std::size_t index) {
@@ -211,8 +236,6 @@ void Scene::plan_tile(std::size_t index) {
   view.renderer = Renderer::fourier;
   view.subtract_wings = kind == ComponentKind::profile;
 
-  // The box holds the window, the start position if that lies outside, and the PSF's reach, so
-  // that copies stay that far from the window.
   std::vector<double> slots(at(tile.geometry.n_slots));
   ParameterState start;
   parameters_->evaluate(parameters_->spec().start, false, start);
@@ -221,12 +244,12 @@ void Scene::plan_tile(std::size_t index) {
   natural.chart = ShapeChart::ellipse;
   TileState state;
   Chain chain;
-  const bool drawable = start.valid && evaluate_geometry(natural, slots.data(), state, chain);
-  const int margin = std::max(half_width(spec_.psfs[at(tile.psf)]), smallest_margin);
+  if (!start.valid || !evaluate_geometry(natural, slots.data(), state, chain)) {
+    state.x0 = 0.5 * (view.width - 1);
+    state.y0 = 0.5 * (view.height - 1);
+  }
   const auto box = [&](int size, double centre) {
-    double beyond = drawable ? std::max({0.0, -centre, centre - (size - 1)}) : 0.0;
-    beyond = std::min(beyond, 4.0 * size + 200.0);
-    return FftPlan::good_size(size + margin + static_cast<int>(std::ceil(beyond)));
+    return FftPlan::good_size(box_size(tile, size, centre, 0.08 * size + 3.0));
   };
   const int box_x = box(view.width, state.x0), box_y = box(view.height, state.y0);
   const Transfer& t = transfer(tile.psf, box_x, box_y);
@@ -296,11 +319,10 @@ void Scene::place_tiles(const ParameterState& parameters, bool internal,
     if (!internal) geometry.chart = ShapeChart::ellipse;
     state.visible = evaluate_geometry(geometry, slots, state, chains[i]);
     if (state.visible && view.renderer == Renderer::fourier) {
-      // Beyond this the copies' cores would enter the window.
-      const double free_x = 0.5 * (view.transfer.box_x - view.width);
-      const double free_y = 0.5 * (view.transfer.box_y - view.height);
-      state.visible = state.x0 > -free_x - 1.0 && state.x0 < view.width + free_x &&
-                      state.y0 > -free_y - 1.0 && state.y0 < view.height + free_y;
+      // Beyond this a copy's core would lie in the window.
+      const double far_x = std::max(state.x0, view.width - 1 - state.x0);
+      const double far_y = std::max(state.y0, view.height - 1 - state.y0);
+      state.visible = far_x < view.transfer.box_x - 1 && far_y < view.transfer.box_y - 1;
     }
     if (!state.visible) {
       for (double& v : state.value) v = 0.0;

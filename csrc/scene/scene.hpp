@@ -5,13 +5,13 @@
 
 #include <map>
 #include <memory>
+#include <span>
 #include <tuple>
 #include <vector>
 
 #include "base/aligned.hpp"
 #include "scene/parameter_map.hpp"
 #include "scene/psf.hpp"
-#include "stages/residual.hpp"
 
 namespace jointlight {
 
@@ -58,6 +58,11 @@ class Scene {
   const std::vector<long>& n_pixels() const { return n_pixels_; }  // that count, per image
   int folds(int tile) const { return folds_[static_cast<std::size_t>(tile)]; }
 
+  // True if every box still suits the given states; false asks for a new plan from there.
+  bool covers(std::span<const TileState> states) const;
+  // The problem this scene was compiled from, starting at `start` (natural).
+  SceneSpec respecified(std::span<const double> start) const;
+
   // Slot values -> what each tile's rendering needs. Tiles that cannot be drawn are set invisible.
   // `internal`: slots are in chart coordinates. `table_memory[tile]` keeps the radial tables.
   void place_tiles(const ParameterState& parameters, bool internal,
@@ -68,6 +73,7 @@ class Scene {
  private:
   void validate() const;
   void plan_tile(std::size_t index);
+  int box_size(const TileSpec& tile, int size, double centre, double slack) const;
   void find_pairs();
   const Transfer& transfer(int psf, int box_x, int box_y);
   const FftPlan& plan(int size);

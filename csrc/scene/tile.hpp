@@ -7,7 +7,7 @@
 #include <cstdint>
 
 #include "base/lanes.hpp"
-#include "stages/fft_plan.hpp"
+#include "base/fft_plan.hpp"
 
 namespace jointlight {
 
@@ -22,6 +22,12 @@ enum Lane : int {
   lane_shape0 = 6,  // d/d(profile shape)
   lane_shape1 = 7,
 };
+
+enum class Likelihood : std::uint8_t { gaussian, poisson };
+
+// Copies of a component in the neighbouring boxes (stages/wings.hpp).
+inline constexpr int wing_nodes = 11;  // interpolation nodes per axis, for the nearest copies
+inline constexpr int wing_shells = 8;  // rings of copies summed one by one; the rest is the tail
 
 enum class Renderer : std::uint8_t { fourier, pixel, sky };
 
@@ -52,6 +58,9 @@ struct TransferView {
   int y_min = 0, y_max = 0;            // range of extended j_y over all runs, y_max exclusive
   const SpectrumRun* runs = nullptr;   // sorted by column
   const int* column_start = nullptr;   // [n_columns + 1] into runs
+  // What the PSF does to anything smooth: shift, and second moments xx, xy, yy about the shift
+  double shift[2] = {};
+  double moments[3] = {};
 };
 
 // What a tile's rendering depends on at one parameter vector (host-prepared, a few hundred bytes).
@@ -76,8 +85,9 @@ struct TileView {
   bool subtract_wings = false;
   TransferView transfer;
   FftView fft_x, fft_y;
-  const double* basis_x = nullptr;     // Chebyshev polynomials at the window's columns [width][9]
-  const double* basis_y = nullptr;     // [height][9]
+  // Chebyshev polynomials at the window's columns
+  const double* basis_x = nullptr;     // [width][wing_nodes]
+  const double* basis_y = nullptr;     // [height][wing_nodes]
   double sky_map[6] = {};              // plane offset = (a + b x + c y, d + e x + f y), arcsec
 };
 

@@ -190,10 +190,14 @@ void TransformTable::fill(const double* shape, double low, double high, double* 
 }
 
 double TransformTable::value(const double* shape, double rho2) const {
-  if (rho2 <= 0.0) return flux_factor(shape, nullptr);
   std::vector<double> memory(4 * 6 * RadialTable::columns);
   RadialTable table;
   fill(shape, rho2, rho2, memory.data(), table);
+  return value(table, rho2);
+}
+
+double TransformTable::value(const RadialTable& table, double rho2) {
+  if (rho2 <= 0.0) return table.at_zero[0];
   const double t = std::min(std::max((std::log(rho2) - table.u0) * table.inverse_step, 0.0),
                             static_cast<double>(table.n_intervals));
   const int k = std::min(static_cast<int>(t), table.n_intervals - 1);

@@ -32,6 +32,7 @@ class TransformTable {
 
   // f at one radius (set-up only).
   double value(const double* shape, double rho2) const;
+  static double value(const RadialTable& table, double rho2);
 
   // f(0) = flux of unit amplitude and unit scale radius; derivatives by shape.
   double flux_factor(const double* shape, double* by_shape) const;

@@ -22,10 +22,10 @@ struct DampedProblem {
 
 struct DampedStep {
   Factorization status = Factorization::ok;
-  std::vector<double> p;    // [n]
-  double predicted = 0.0;   // decrease of chi2 in the undamped model: -(2 g.p + p^T H p)
-  double slope = 0.0;       // 2 g.p
-  int n_factor = 0;         // factorisations spent
+  std::vector<double> p;   // [n]
+  double predicted = 0.0;  // decrease of chi2 in the undamped model: -(2 g.p + p^T H p)
+  double slope = 0.0;      // 2 g.p
+  int n_factor = 0;        // factorisations spent
 };
 
 // Minimises 2 g.p + p^T (H + diag(damping)) p over low <= p <= high by a primal-dual active set:

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
+#ifndef EIGEN_MPL2_ONLY
 #define EIGEN_MPL2_ONLY
+#endif
 #include "solve/linear_solver.hpp"
 
 #include <Eigen/Dense>

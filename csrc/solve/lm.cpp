@@ -31,9 +31,11 @@ constexpr double min_gain = 1e-4;
 // Damping of the full step: enough to tame directions that are degenerate to rounding.
 constexpr double full_step_lambda = 1e-10;
 
-// A full step that promises this fraction of ftol need not be tried where the last step kept its
-// promise: trying it would cost an evaluation to move less than the tolerance.
+// A full step that promises less than ftol times the chi2 of this many data, or than this fraction
+// of ftol, is not tried where the last step kept its promise to within trusted_gain_error.
+constexpr double untried_data = 1e5;
 constexpr double untried_ftol = 0.1;
+constexpr double trusted_gain_error = 0.5;
 
 // Factor by which propose() raises the damping, and how often it then interpolates. These cost
 // factorisations, which are cheap beside an evaluation of the scene.
@@ -77,13 +79,16 @@ class Fit {
   void relax_damping();
   void examine();
   std::optional<Status> converged() const;
+  double untried_decrease() const;
   Status stuck() const;
   bool linearize(Point& point);
   void update_scaling();
   DampedStep solve(double lambda, bool limited);
   double scaled_norm(std::span<const double> v) const;
   bool on_bound(std::size_t i) const;
-  bool timed_out() const { return options_.time_limit_s > 0.0 && elapsed() > options_.time_limit_s; }
+  bool timed_out() const {
+    return options_.time_limit_s > 0.0 && elapsed() > options_.time_limit_s;
+  }
   double elapsed() const {
     return std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
   }
@@ -98,16 +103,16 @@ class Fit {
   Point best_, next_;
   Trial trial_;
   std::optional<DampedSolver> solver_;
-  std::vector<double> diagonal_;           // [n] running maximum of diag H
+  std::vector<double> diagonal_;              // [n] running maximum of diag H
   std::vector<double> damping_, low_, high_;  // [n] arguments of the last solve
   double lambda_;
-  double growth_ = 2.0;     // Nielsen's nu
-  int n_small_ = 0;         // consecutive accepted steps below ftol, poorly predicted
+  double growth_ = 2.0;  // Nielsen's nu
+  int n_small_ = 0;      // consecutive accepted steps below ftol, poorly predicted
   double max_norm_ = std::numeric_limits<double>::infinity();  // of the next |D p|
-  double chance_ = 0.8;     // guessed probability that the next trial is accepted
-  int n_finite_ = 0;        // trials since the last accepted point with a finite chi2
-  int n_non_finite_ = 0;    // and without
-  DampedStep full_;         // full step at the best point
+  double chance_ = 0.8;   // guessed probability that the next trial is accepted
+  int n_finite_ = 0;      // trials since the last accepted point with a finite chi2
+  int n_non_finite_ = 0;  // and without
+  DampedStep full_;       // full step at the best point
   double full_norm_ = 0.0;
   double cosine_ = 0.0;     // gradient cosine at the best point
   bool influence_ = false;  // some coordinate moves the model
@@ -199,6 +204,14 @@ void Fit::examine() {
   full_norm_ = scaled_norm(full_.p);
 }
 
+// Decrease of chi2 not worth an evaluation.
+double Fit::untried_decrease() const {
+  const auto n_data = static_cast<double>(problem_.n_data());
+  // A poor fit (or understated errors) is no reason to stop farther from its minimum.
+  const double variance = n_data > 0.0 ? std::min(1.0, best_.chi2 / n_data) : 0.0;
+  return options_.ftol * std::max(untried_ftol * best_.chi2, untried_data * variance);
+}
+
 // The tests at the best point, whose full step is known; trial_ is the step that led there, or one
 // that was rejected there.
 std::optional<Status> Fit::converged() const {
@@ -214,12 +227,12 @@ std::optional<Status> Fit::converged() const {
   if (iteration_ == 0) return std::nullopt;
   // Where residuals are large and curved, the full step promises what no step can keep.
   if (n_small_ >= max_small_steps) return Status::converged_ftol;
-  if (open_gain <= options_.ftol) {
-    const bool tried = trial_.step.predicted <= options_.ftol * chi2 &&
-                       std::abs(trial_.actual) <= options_.ftol * chi2;
-    const bool trusted = trial_.accepted && std::abs(trial_.gain - 1.0) <= 0.5 &&
-                         open_gain <= untried_ftol * options_.ftol;
-    if (tried || trusted) return Status::converged_ftol;
+  const bool tried = trial_.step.predicted <= options_.ftol * chi2 &&
+                     std::abs(trial_.actual) <= options_.ftol * chi2;
+  if (tried && open_gain <= options_.ftol) return Status::converged_ftol;
+  if (trial_.accepted && std::abs(trial_.gain - 1.0) <= trusted_gain_error &&
+      full_.predicted <= untried_decrease()) {
+    return Status::converged_ftol;
   }
   const double small = options_.xtol * (scaled_norm(best_.x) + options_.xtol);
   if (trial_.accepted && trial_.norm <= small && full_norm_ <= small) {
@@ -260,8 +273,8 @@ bool Fit::propose() {
     if (trial_.norm > 0.0) {
       // Between one too long and one needlessly short.
       ++refinements;
-      const double slope = (std::log(trial_.norm) - log_norm) /
-                           (std::log(trial_.lambda) - log_lambda);
+      const double slope =
+          (std::log(trial_.norm) - log_norm) / (std::log(trial_.lambda) - log_lambda);
       const double aim = log_lambda + (std::log(0.85 * max_norm_) - log_norm) / slope;
       if (!std::isfinite(aim) || refinements > max_refinements) break;
       lambda_ = std::exp(std::clamp(aim, log_lambda, std::log(trial_.lambda)));
@@ -437,8 +450,7 @@ FitOutcome Fit::run() {
 
 }  // namespace
 
-FitOutcome levenberg_marquardt(Problem& problem, std::vector<double> x0,
-                               const LMOptions& options) {
+FitOutcome levenberg_marquardt(Problem& problem, std::vector<double> x0, const LMOptions& options) {
   return Fit(problem, std::move(x0), options).run();
 }
 

@@ -37,8 +37,7 @@ class Problem {
   // uninitialised. The solver calls it for a trial point without asking for chi2 first when the
   // point is likely to be accepted, and right after chi2(x) at the same x otherwise, so an
   // implementation may keep what it rendered there.
-  virtual double linearize(std::span<const double> x, std::span<double> g,
-                           std::span<double> h) = 0;
+  virtual double linearize(std::span<const double> x, std::span<double> g, std::span<double> h) = 0;
 
   // Cost of linearize() over that of chi2(). It decides when a trial point is linearised at once:
   // when its chance of acceptance exceeds 1 - 1/ratio. 1 always linearises, infinity never.

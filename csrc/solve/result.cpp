@@ -5,17 +5,28 @@ namespace jointlight {
 
 std::string_view to_string(Status status) {
   switch (status) {
-    case Status::converged_ftol: return "converged_ftol";
-    case Status::converged_xtol: return "converged_xtol";
-    case Status::converged_gtol: return "converged_gtol";
-    case Status::max_iterations: return "max_iterations";
-    case Status::no_decrease: return "no_decrease";
-    case Status::all_masked: return "all_masked";
-    case Status::degenerate: return "degenerate";
-    case Status::non_finite: return "non_finite";
-    case Status::timed_out: return "timed_out";
-    case Status::interrupted: return "interrupted";
-    case Status::no_free_parameters: return "no_free_parameters";
+    case Status::converged_ftol:
+      return "converged_ftol";
+    case Status::converged_xtol:
+      return "converged_xtol";
+    case Status::converged_gtol:
+      return "converged_gtol";
+    case Status::max_iterations:
+      return "max_iterations";
+    case Status::no_decrease:
+      return "no_decrease";
+    case Status::all_masked:
+      return "all_masked";
+    case Status::degenerate:
+      return "degenerate";
+    case Status::non_finite:
+      return "non_finite";
+    case Status::timed_out:
+      return "timed_out";
+    case Status::interrupted:
+      return "interrupted";
+    case Status::no_free_parameters:
+      return "no_free_parameters";
   }
   return "unknown";
 }

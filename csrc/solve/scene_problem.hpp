@@ -30,6 +30,7 @@ class SceneProblem final : public Problem {
 
   // At the coordinates of the last chi2 or linearize call.
   const std::vector<double>& chi2_images() const { return chi2_images_; }
+  const std::vector<TileState>& tile_states() const { return tiles_; }
 
   // Derivatives of image `image` by every free coordinate: [n_free][height][width].
   void jacobian(std::span<const double> x, int image, double* out);

@@ -48,9 +48,8 @@ SparsePattern SparsePattern::from_pairs(int n, std::vector<std::pair<int, int>> 
   for (int j = 0; j < n; ++j) pairs.emplace_back(j, j);
   std::sort(pairs.begin(), pairs.end());
   pairs.erase(std::unique(pairs.begin(), pairs.end()), pairs.end());
-  SparsePattern pattern{.n = n,
-                        .column_start = std::vector<int>(static_cast<std::size_t>(n) + 1, 0),
-                        .row = {}};
+  SparsePattern pattern{
+      .n = n, .column_start = std::vector<int>(static_cast<std::size_t>(n) + 1, 0), .row = {}};
   pattern.row.reserve(pairs.size());
   for (const auto& [j, i] : pairs) {
     pattern.row.push_back(i);

@@ -14,7 +14,7 @@
 #include "base/lanes.hpp"
 #include "base/vmath.hpp"
 #include "scene/tile.hpp"
-#include "stages/fft.hpp"
+#include "base/fft.hpp"
 
 namespace jointlight {
 JL_ISA_BEGIN

@@ -24,6 +24,7 @@
 
 #include <cmath>
 #include <cstddef>
+#include <cstdint>
 
 #include "base/gauss_legendre.hpp"
 #include "base/lanes.hpp"
@@ -38,8 +39,8 @@ namespace pixel_detail {
 inline constexpr double edge_tolerance = 1e-12;  // relative error of one edge integral
 inline constexpr int run_length = 8;             // edges that share one choice of order
 inline constexpr int max_far_order = 8;
-inline constexpr int node_block = 160;           // nodes evaluated at a time
-inline constexpr double foot_floor = 1e-15;      // px; closer than this an edge runs through the centre
+inline constexpr int node_block = 160;       // nodes evaluated at a time
+inline constexpr double foot_floor = 1e-15;  // px; closer than this an edge runs through the centre
 
 // Integrals along one edge: m / 2, I, I tau, dm/dshape / 2.
 inline constexpr int sum_mean = 0, sum_light = 1, sum_moment = 2, sum_shape = 3;
@@ -196,8 +197,8 @@ struct Evaluator {
     return distance > 0.0 ? distance * distance : 0.0;
   }
 
-  // `count` <= run_length edges side by side along x, all of one order. Edges along x: tau0 steps by
-  // one, s is fixed; edges along y: tau0 fixed, s steps by one.
+  // `count` <= run_length edges side by side along x, all of one order. Edges along x: tau0 steps
+  // by one, s is fixed; edges along y: tau0 fixed, s steps by one.
   template <bool along_x>
   void run(int count, double tau0, double s, double* JL_RESTRICT sums) {
     const Direction& dir = along_x ? geometry.along_x : geometry.along_y;
@@ -263,7 +264,8 @@ template <class Profile>
 constexpr std::size_t render_pixel_workspace(int width) {
   return (3 * static_cast<std::size_t>(width) + 1) * pixel_detail::n_sums<Profile> +
          (sizeof(pixel_detail::Nodes<Profile>) + sizeof(typename Profile::MeanTable)) /
-             sizeof(double) + 2;
+             sizeof(double) +
+         2;
 }
 
 // Unit-amplitude, unit-radius profile of centre (x0, y0) and shape matrix S = (S11, S12, S22) in
@@ -278,7 +280,12 @@ void render_pixel(double x0, double y0, const double S[3], const double* shape, 
   Geometry geometry;
   bool usable = finite_below(x0, 1e9) && finite_below(y0, 1e9);
   for (int i = 0; i < 3; ++i) usable = usable && finite_below(S[i], 1e30);
-  for (int i = 0; i < Profile::n_shape; ++i) usable = usable && finite_below(shape[i], 1e6);
+  if constexpr (Profile::n_shape > 0) {
+    for (int i = 0; i < Profile::n_shape; ++i) {  // a little room for finite differences at a bound
+      usable = usable && finite_below(shape[i], 1.05 * Profile::shape_max[i]) &&
+               shape[i] > 0.96 * Profile::shape_min[i];
+    }
+  }
   typename Profile::Constants constants{};
   if (usable) {
     constants = Profile::prepare(shape);
@@ -322,20 +329,20 @@ void render_pixel(double x0, double y0, const double S[3], const double* shape, 
       const double yy = y_high * t[sum_light] - y_low * b[sum_light];
       const double yx = r[sum_moment] - l[sum_moment];  // I dy n_x
       const double xy = t[sum_moment] - b[sum_moment];  // I dx n_y
-      const double flux = x_high * r[sum_mean] - x_low * l[sum_mean] + y_high * t[sum_mean] -
-                          y_low * b[sum_mean];
+      const double flux =
+          x_high * r[sum_mean] - x_low * l[sum_mean] + y_high * t[sum_mean] - y_low * b[sum_mean];
       out[0] = flux;
       out[1] = -normal_x;
       out[2] = -normal_y;
       out[3] = 0.5 * (geometry.p11 * (flux - xx) - geometry.p12 * yx);
-      out[4] = geometry.p12 * (flux - 0.5 * (xx + yy)) -
-               0.5 * (geometry.p22 * yx + geometry.p11 * xy);
+      out[4] =
+          geometry.p12 * (flux - 0.5 * (xx + yy)) - 0.5 * (geometry.p22 * yx + geometry.p11 * xy);
       out[5] = 0.5 * (geometry.p22 * (flux - yy) - geometry.p12 * xy);
       for (int k = 0; k < 2; ++k) {
         const int at = sum_shape + k;
-        out[6 + k] = k < Profile::n_shape ? x_high * r[at] - x_low * l[at] + y_high * t[at] -
-                                                y_low * b[at]
-                                          : 0.0;
+        out[6 + k] = k < Profile::n_shape
+                         ? x_high * r[at] - x_low * l[at] + y_high * t[at] - y_low * b[at]
+                         : 0.0;
       }
     }
     double* swap = below;

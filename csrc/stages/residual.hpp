@@ -4,14 +4,12 @@
 #pragma once
 
 #include <cmath>
-#include <cstdint>
 
 #include "base/macros.hpp"
 #include "base/vmath.hpp"
+#include "scene/tile.hpp"
 
 namespace jointlight {
-
-enum class Likelihood : std::uint8_t { gaussian, poisson };
 
 JL_ISA_BEGIN
 

@@ -6,7 +6,6 @@ import numpy as np
 import numpy.typing as npt
 
 _Array: TypeAlias = npt.NDArray[np.float64]
-_Integers: TypeAlias = npt.NDArray[np.int32] | npt.NDArray[np.int64]
 _Amplitude: TypeAlias = Literal["brightness", "flux"]
 _Kind: TypeAlias = Literal["effective", "optical"]
 _Function: TypeAlias = tuple[
@@ -17,6 +16,7 @@ def build_info() -> dict[str, Any]: ...
 def flux_factor(profile: str, shape: npt.ArrayLike) -> tuple[float, _Array]: ...
 def isa() -> str: ...
 def profiles() -> dict[str, dict[str, Any]]: ...
+
 @final
 class SceneBuilder:
     def __init__(self) -> None: ...
@@ -32,8 +32,8 @@ class SceneBuilder:
     def add_psf_array(
         self,
         array: _Array,
-        oversampling: int = ...,
-        center: tuple[float, float] = ...,
+        oversampling: int,
+        center: tuple[float, float],
         kind: _Kind = ...,
     ) -> int: ...
     def add_tile(
@@ -47,10 +47,10 @@ class SceneBuilder:
         jacobian: npt.ArrayLike,
         quadratic: npt.ArrayLike,
         slots: npt.ArrayLike,
-        amplitude: _Amplitude,
-        source: int,
+        amplitude: _Amplitude = ...,
+        source: int = ...,
     ) -> int: ...
-    def build(self, n_threads: int = 0, tolerance: float = ...) -> Scene: ...
+    def build(self, n_threads: int = 0) -> Scene: ...
     def set_parameters(
         self,
         n_free: int,

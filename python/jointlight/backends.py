@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import importlib
-import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -87,16 +86,13 @@ def cuda_module() -> ModuleType:
 def _cpu() -> Backend:
     from jointlight import _core
 
-    threads = os.environ.get("JOINTLIGHT_NUM_THREADS") or _usable_cpus()
-    details = {"isa": _core.isa(), "threads": int(threads), **_core.build_info()}
+    facts = _core.build_info()
+    details = {
+        "isa": _core.isa(),
+        "threads": facts["default_threads"],
+        "compiler": facts["compiler"],
+    }
     return Backend(name="cpu", available=True, details=details)
-
-
-def _usable_cpus() -> int:
-    """Number of CPUs that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _cuda() -> Backend:

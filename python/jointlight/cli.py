@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -65,9 +66,9 @@ def _main(
 
 @app.command()
 def demo(
-    out: Annotated[
-        Path, typer.Option(help="Folder for figures and tables.")
-    ] = Path("jointlight-demo"),
+    out: Annotated[Path, typer.Option(help="Folder for figures and tables.")] = Path(
+        "jointlight-demo"
+    ),
     device: Annotated[Device, typer.Option(help="Where to compute.")] = Device.CPU,
     seed: Annotated[int, typer.Option(help="Seed of the noise.")] = 41136,
 ) -> None:
@@ -138,11 +139,11 @@ def _write(result: FitResult, output: Mapping[str, Any]) -> list[Path]:
     for name in ("table", "sources"):
         if name in output:
             table = getattr(result, name)
-            to(output[name], lambda p, table=table: _write_table(table, p))
+            to(output[name], partial(_write_table, table))
     if "summary" in output:
         to(output["summary"], lambda p: p.write_text(result.summary() + "\n"))
     for name in output["figures"]:
-        to(folder / f"{name}.png", lambda p, name=name: _figure(result, name).savefig(p, dpi=120))
+        to(folder / f"{name}.png", partial(_save_figure, result, name))
     return written
 
 
@@ -155,6 +156,10 @@ def _write_table(table: Any, path: Path) -> None:
     if path.suffix != ".ecsv":
         table.meta = {}
     table.write(path, format=formats[path.suffix], overwrite=True)
+
+
+def _save_figure(result: FitResult, name: str, path: Path) -> None:
+    _figure(result, name).savefig(path, dpi=120)
 
 
 def _figure(result: FitResult, name: str) -> Any:

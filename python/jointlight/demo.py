@@ -279,9 +279,9 @@ def require_device(device: str) -> None:
 
 def _truth_of(target: TargetImageList, result: FitResult) -> NDArray[np.float64]:
     """True values of the result's free parameters."""
-    from jointlight.fit.compiled import CompiledFit
-
-    return CompiledFit(true_model(target)).start[: result.n_free]
+    scene = true_model(target).compile()
+    truth = dict(zip(scene.names, scene.v0, strict=True))
+    return np.array([truth[name] for name in result.parameter_names])
 
 
 @contextmanager
@@ -340,15 +340,13 @@ def report(demo: Demo, console: Console) -> None:
     table = Table(title=f"{NAME}: one Sersic in {len(result.images)} images", title_justify="left")
     for name in ("parameter", "unit"):
         table.add_column(name)
-    for name in ("truth", "fit", "error", "(fit - truth) / error"):
+    for name in ("truth", "fit", "error", "pull"):
         table.add_column(name, justify="right")
     for parameter, truth, value, error, pull in zip(
         result.parameters, demo.truth, result.values, result.errors, demo.pulls, strict=True
     ):
         shown = format_value(float(value), float(error))
-        table.add_row(
-            parameter.name, parameter.unit, f"{truth:.6g}", *shown, f"{pull:+.2f}"
-        )
+        table.add_row(parameter.path, parameter.unit, f"{truth:.6g}", *shown, f"{pull:+.2f}")
     console.print(table)
     for first, second in (("NUV", "r"), ("r", "W1")):
         color, error = result.color(first, second, source=0)
@@ -361,4 +359,6 @@ def report(demo: Demo, console: Console) -> None:
         + ", ".join(f"{name} {seconds:.2f} s" for name, seconds in demo.timing.items())
     )
     if demo.files:
-        console.print(f"written to {demo.files[0].parent}: " + ", ".join(f.name for f in demo.files))
+        console.print(
+            f"written to {demo.files[0].parent}: " + ", ".join(f.name for f in demo.files)
+        )

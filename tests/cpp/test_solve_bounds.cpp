@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// sources: csrc/solve/lm.cpp csrc/solve/damped.cpp csrc/solve/covariance.cpp csrc/solve/linear_solver.cpp csrc/solve/sparse.cpp csrc/solve/result.cpp
+// sources: csrc/solve/lm.cpp csrc/solve/damped.cpp csrc/solve/covariance.cpp
+// sources: csrc/solve/linear_solver.cpp csrc/solve/sparse.cpp csrc/solve/result.cpp
 // needs: eigen
 // Boxes: solutions on a bound, bounds that must be left again, and no success short of the minimum.
 #include <algorithm>
@@ -54,8 +55,7 @@ void bound_left_again() {
   arctangent.lower_bound = {-3.0};
   arctangent.upper_bound = {10.0};
   bool visited = false;
-  arctangent.on_progress = [&](const jointlight::IterationRecord& record,
-                               std::span<const double>) {
+  arctangent.on_progress = [&](const jointlight::IterationRecord& record, std::span<const double>) {
     visited = visited || record.n_bound > 0;
   };
   const FitOutcome back = levenberg_marquardt(arctangent, {5.0});
@@ -112,8 +112,9 @@ void random_boxes() {
     worst = std::max(worst, fit.n_linearize + fit.n_chi2);
     // First-order conditions of the convex problem.
     for (std::size_t j = 0; j < fit.x.size(); ++j) {
-      const double scale = std::sqrt(fit.hessian[static_cast<std::size_t>(
-                               problem.pattern().diagonal(static_cast<int>(j)))] * fit.chi2);
+      const double scale = std::sqrt(
+          fit.hessian[static_cast<std::size_t>(problem.pattern().diagonal(static_cast<int>(j)))] *
+          fit.chi2);
       const double g = fit.gradient[j] / scale;
       if (fit.x[j] == problem.lower_bound[j]) {
         CHECK(g > -1e-5);
@@ -169,5 +170,5 @@ int main() {
   random_boxes();
   step_limit();
   exact_box_minimum();
-  return report("bounds");
+  return check::result();
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// sources: csrc/solve/lm.cpp csrc/solve/damped.cpp csrc/solve/covariance.cpp csrc/solve/linear_solver.cpp csrc/solve/sparse.cpp csrc/solve/result.cpp
+// sources: csrc/solve/lm.cpp csrc/solve/damped.cpp csrc/solve/covariance.cpp
+// sources: csrc/solve/linear_solver.cpp csrc/solve/sparse.cpp csrc/solve/result.cpp
 // needs: eigen
 // Linear algebra: patterns, the three factorisations, covariance, large banded problems.
 #include <algorithm>
@@ -147,8 +148,8 @@ void covariance_is_the_inverse() {
     for (int j = 0; j < n; ++j) {
       for (int k = pattern.diagonal(j); k < pattern.diagonal(j + 1); ++k) {
         const auto at = static_cast<std::size_t>(k);
-        values[at] *= unit[static_cast<std::size_t>(j)] *
-                      unit[static_cast<std::size_t>(pattern.row[at])];
+        values[at] *=
+            unit[static_cast<std::size_t>(j)] * unit[static_cast<std::size_t>(pattern.row[at])];
       }
     }
     std::vector<std::uint8_t> held(static_cast<std::size_t>(n), 0);
@@ -237,7 +238,8 @@ class BoundaryValue final : public jointlight::Problem {
     const double step = 1.0 / (n_ + 1), here = x[static_cast<std::size_t>(i)];
     const double before = i > 0 ? x[static_cast<std::size_t>(i) - 1] : 0.0;
     const double after = i + 1 < n_ ? x[static_cast<std::size_t>(i) + 1] : 0.0;
-    return 2.0 * here - before - after + 0.5 * step * step * std::pow(here + (i + 1) * step + 1.0, 3);
+    return 2.0 * here - before - after +
+           0.5 * step * step * std::pow(here + (i + 1) * step + 1.0, 3);
   }
   int n_;
   std::vector<double> lower_, upper_;
@@ -286,5 +288,5 @@ int main() {
   covariance_is_the_inverse();
   large_degenerate();
   large_banded();
-  return report("linear algebra");
+  return check::result();
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// sources: csrc/solve/lm.cpp csrc/solve/damped.cpp csrc/solve/covariance.cpp csrc/solve/linear_solver.cpp csrc/solve/sparse.cpp csrc/solve/result.cpp
+// sources: csrc/solve/lm.cpp csrc/solve/damped.cpp csrc/solve/covariance.cpp
+// sources: csrc/solve/linear_solver.cpp csrc/solve/sparse.cpp csrc/solve/result.cpp
 // needs: eigen
 // Standard problems (More, Garbow and Hillstrom 1981): right minimum, few evaluations.
 #include <string>
@@ -35,36 +36,67 @@ const double meyer_y[] = {34780, 28610, 23650, 19630, 16370, 13720, 11540, 9744,
 std::vector<Case> cases() {
   using C = Complex;
   return {
-      {"rosenbrock", 2, 2, {-1.2, 1.0},
-       [](const C* x, C* r) { r[0] = 10.0 * (x[1] - x[0] * x[0]); r[1] = 1.0 - x[0]; },
-       {0.0}, 40},
-      {"freudenstein_roth", 2, 2, {0.5, -2.0},
+      {"rosenbrock",
+       2,
+       2,
+       {-1.2, 1.0},
+       [](const C* x, C* r) {
+         r[0] = 10.0 * (x[1] - x[0] * x[0]);
+         r[1] = 1.0 - x[0];
+       },
+       {0.0},
+       40},
+      {"freudenstein_roth",
+       2,
+       2,
+       {0.5, -2.0},
        [](const C* x, C* r) {
          r[0] = -13.0 + x[0] + ((5.0 - x[1]) * x[1] - 2.0) * x[1];
          r[1] = -29.0 + x[0] + ((x[1] + 1.0) * x[1] - 14.0) * x[1];
        },
-       {0.0, 48.98425}, 25},
-      {"brown_badly_scaled", 2, 3, {1.0, 1.0},
+       {0.0, 48.98425},
+       25},
+      {"brown_badly_scaled",
+       2,
+       3,
+       {1.0, 1.0},
        [](const C* x, C* r) {
-         r[0] = x[0] - 1e6; r[1] = x[1] - 2e-6; r[2] = x[0] * x[1] - 2.0;
+         r[0] = x[0] - 1e6;
+         r[1] = x[1] - 2e-6;
+         r[2] = x[0] * x[1] - 2.0;
        },
-       {0.0}, 40},
-      {"beale", 2, 3, {1.0, 1.0},
+       {0.0},
+       40},
+      {"beale",
+       2,
+       3,
+       {1.0, 1.0},
        [](const C* x, C* r) {
          const double y[] = {1.5, 2.25, 2.625};
          C power = 1.0;
-         for (int i = 0; i < 3; ++i) { power *= x[1]; r[i] = y[i] - x[0] * (1.0 - power); }
+         for (int i = 0; i < 3; ++i) {
+           power *= x[1];
+           r[i] = y[i] - x[0] * (1.0 - power);
+         }
        },
-       {0.0}, 15},
-      {"jennrich_sampson", 2, 10, {0.3, 0.4},
+       {0.0},
+       15},
+      {"jennrich_sampson",
+       2,
+       10,
+       {0.3, 0.4},
        [](const C* x, C* r) {
          for (int i = 1; i <= 10; ++i) {
            const double t = i;
            r[i - 1] = 2.0 + 2.0 * t - (std::exp(t * x[0]) + std::exp(t * x[1]));
          }
        },
-       {124.362}, 35},
-      {"helical_valley", 3, 3, {-1.0, 0.0, 0.0},
+       {124.362},
+       35},
+      {"helical_valley",
+       3,
+       3,
+       {-1.0, 0.0, 0.0},
        [](const C* x, C* r) {
          C theta = std::atan(x[1] / x[0]) / (2.0 * pi);
          if (x[0].real() < 0.0) theta += 0.5;
@@ -72,16 +104,24 @@ std::vector<Case> cases() {
          r[1] = 10.0 * (std::sqrt(x[0] * x[0] + x[1] * x[1]) - 1.0);
          r[2] = x[2];
        },
-       {0.0}, 18},
-      {"bard", 3, 15, {1.0, 1.0, 1.0},
+       {0.0},
+       18},
+      {"bard",
+       3,
+       15,
+       {1.0, 1.0, 1.0},
        [](const C* x, C* r) {
          for (int i = 1; i <= 15; ++i) {
            const double u = i, v = 16 - i, w = std::min(u, v);
            r[i - 1] = at(bard_y, i - 1) - (x[0] + u / (v * x[1] + w * x[2]));
          }
        },
-       {8.21487e-3}, 8},
-      {"box_3d", 3, 10, {0.0, 10.0, 20.0},
+       {8.21487e-3},
+       8},
+      {"box_3d",
+       3,
+       10,
+       {0.0, 10.0, 20.0},
        [](const C* x, C* r) {
          for (int i = 1; i <= 10; ++i) {
            const double t = 0.1 * i;
@@ -89,16 +129,24 @@ std::vector<Case> cases() {
                       x[2] * (std::exp(-t) - std::exp(-10.0 * t));
          }
        },
-       {0.0}, 10},
-      {"powell_singular", 4, 4, {3.0, -1.0, 0.0, 1.0},
+       {0.0},
+       10},
+      {"powell_singular",
+       4,
+       4,
+       {3.0, -1.0, 0.0, 1.0},
        [](const C* x, C* r) {
          r[0] = x[0] + 10.0 * x[1];
          r[1] = std::sqrt(5.0) * (x[2] - x[3]);
          r[2] = std::pow(x[1] - 2.0 * x[2], 2);
          r[3] = std::sqrt(10.0) * std::pow(x[0] - x[3], 2);
        },
-       {0.0}, 45},
-      {"wood", 4, 6, {-3.0, -1.0, -3.0, -1.0},
+       {0.0},
+       45},
+      {"wood",
+       4,
+       6,
+       {-3.0, -1.0, -3.0, -1.0},
        [](const C* x, C* r) {
          r[0] = 10.0 * (x[1] - x[0] * x[0]);
          r[1] = 1.0 - x[0];
@@ -107,24 +155,36 @@ std::vector<Case> cases() {
          r[4] = std::sqrt(10.0) * (x[1] + x[3] - 2.0);
          r[5] = (x[1] - x[3]) / std::sqrt(10.0);
        },
-       {0.0}, 90},
-      {"kowalik_osborne", 4, 11, {0.25, 0.39, 0.415, 0.39},
+       {0.0},
+       90},
+      {"kowalik_osborne",
+       4,
+       11,
+       {0.25, 0.39, 0.415, 0.39},
        [](const C* x, C* r) {
          for (int i = 0; i < 11; ++i) {
            const double u = at(kowalik_u, i);
            r[i] = at(kowalik_y, i) - x[0] * (u * u + u * x[1]) / (u * u + u * x[2] + x[3]);
          }
        },
-       {3.07505e-4}, 35},
-      {"meyer", 3, 16, {0.02, 4000.0, 250.0},
+       {3.07505e-4},
+       35},
+      {"meyer",
+       3,
+       16,
+       {0.02, 4000.0, 250.0},
        [](const C* x, C* r) {
          for (int i = 1; i <= 16; ++i) {
            const double t = 45.0 + 5.0 * i;
            r[i - 1] = x[0] * std::exp(x[1] / (t + x[2])) - at(meyer_y, i - 1);
          }
        },
-       {87.9458}, 400},
-      {"brown_dennis", 4, 20, {25.0, 5.0, -5.0, -1.0},
+       {87.9458},
+       400},
+      {"brown_dennis",
+       4,
+       20,
+       {25.0, 5.0, -5.0, -1.0},
        [](const C* x, C* r) {
          for (int i = 1; i <= 20; ++i) {
            const double t = i / 5.0;
@@ -132,8 +192,12 @@ std::vector<Case> cases() {
                       std::pow(x[2] + x[3] * std::sin(t) - std::cos(t), 2);
          }
        },
-       {85822.2}, 500},
-      {"biggs_exp6", 6, 13, {1.0, 2.0, 1.0, 1.0, 1.0, 1.0},
+       {85822.2},
+       500},
+      {"biggs_exp6",
+       6,
+       13,
+       {1.0, 2.0, 1.0, 1.0, 1.0, 1.0},
        [](const C* x, C* r) {
          for (int i = 1; i <= 13; ++i) {
            const double t = 0.1 * i;
@@ -142,7 +206,8 @@ std::vector<Case> cases() {
                       x[5] * std::exp(-t * x[4]) - y;
          }
        },
-       {0.0, 5.65565e-3}, 90},
+       {0.0, 5.65565e-3},
+       90},
   };
 }
 
@@ -165,5 +230,5 @@ int main() {
       CHECK(found);
     }
   }
-  return report("standard problems");
+  return check::result();
 }

@@ -55,7 +55,8 @@ def test_j0056_ten_bands(tmp_path):
 def test_ngc4261_five_bands():
     values = compare("ngc4261_five_bands").values
     assert values["success"]
-    ours, galfitm = values["answers"]["effective"], values["answers"]["GALFITM"]
+    # GALFITM convolves pixels with the PSF image, and so did the independent check.
+    ours, galfitm = values["answers"]["optical"], values["answers"]["GALFITM"]
     check = values["check"]
     # The manifest's expectation for a fit with this noise model, not GALFIT's own.
     assert abs(ours["Re_pix"] / galfitm["Re_pix"] - 1) <= 0.03
@@ -65,12 +66,11 @@ def test_ngc4261_five_bands():
     for band in "ugriz":
         limit = 0.08 if band == "u" else 0.02
         assert abs(ours[f"mag_{band}"] - galfitm[f"mag_{band}"]) <= limit, band
-        assert abs(ours[f"mag_{band}"] - check[f"mag_{band}"]) <= 0.02, band
-    judged = values["galsim_chi2"]
-    if judged is not None:  # GalSim: no answer is better than ours under this noise model
-        assert judged["effective"] <= judged["GALFITM"]
-        assert judged["effective"] <= judged["optical"]
-        assert judged["effective"] == pytest.approx(values["chi2"]["effective"], abs=20.0)
+        assert abs(ours[f"mag_{band}"] - check[f"mag_{band}"]) <= 0.01, band
+    for kind, judged in values["galsim_chi2"].items():
+        if judged is not None:  # GalSim: with this noise and this PSF kind our answer is the better
+            assert judged[kind] <= judged["GALFITM"]
+            assert judged[kind] == pytest.approx(values["chi2"][kind], rel=1e-4)
 
 
 def test_ic3478_sersic():
@@ -87,7 +87,7 @@ def test_n3073_sersic_disc():
     values = compare("n3073_sersic_disc").values
     assert values["success"]
     for key, value in values["fitted"]["optical"].items():
-        assert abs(value - values["published"][key]) <= values["errors"][key], key
+        assert abs(value - values["published"][key]) <= 1.5 * values["errors"][key], key
     assert values["chi2"]["optical"] == pytest.approx(values["chi2_published"], rel=1e-3)
 
 
@@ -95,9 +95,11 @@ def test_goods_acs_galfit():
     values = compare("goods_acs_galfit").values
     assert values["success"]
     fitted = values["fitted"]
-    for key, (value, error) in fitted["effective"].items():
+    for key, (value, error) in fitted["optical"].items():  # GALFIT's way with the PSF
         both = np.hypot(error, values["errors"][key])
-        assert abs(value - values["published"][key]) <= 2 * both, key
+        assert abs(value - values["published"][key]) <= both, key
+    assert fitted["effective"]["n"][0] < fitted["optical"]["n"][0] - 0.3  # the pixel counted once
+    for key, (value, error) in fitted["effective"].items():
         copies, copies_error = fitted["copies"][key]
         assert abs(copies - value) <= 0.02 * error, key
         assert copies_error == pytest.approx(error / np.sqrt(3), rel=0.01), key

@@ -31,6 +31,18 @@ def steps(e: Ellipse) -> NDArray:
     return np.array([1e-3, 1e-3, 1e-3, 0.05, 1e-3 * e.scale, *shape_steps, 1e-3 * e.amplitude])
 
 
+def limits_of(e: Ellipse) -> NDArray:
+    """Lower and upper limit of each slot, [2, n]: the range where the profile is defined."""
+    from jointlight import _core
+
+    profile = _core.profiles()[e.profile]
+    low, high = list(profile["shape_min"]), list(profile["shape_max"])
+    inf = np.inf
+    return np.array(
+        [[-inf, -inf, 0.01, -inf, 0.0, *low, -inf], [inf, inf, 1.0, inf, inf, *high, inf]]
+    )
+
+
 class PsfArray:
     """A sampled PSF for `scene`."""
 
@@ -128,11 +140,15 @@ def scene(
         start.extend(values)
     v = np.array(start)
     n = len(v)
+    limits = [limits_of(e) for e in components] + [np.full((2, 3), [[-np.inf], [np.inf]])] * len(
+        stars
+    )
+    lower, upper = np.hstack(limits) if limits else np.zeros((2, 0))
     builder.set_parameters(
         n_free=n,
         start=v,
-        lower=np.full(n, -np.inf),
-        upper=np.full(n, np.inf),
+        lower=lower,
+        upper=upper,
         indptr=np.arange(n + 1),
         indices=np.arange(n),
         coefs=np.ones(n),

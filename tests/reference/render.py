@@ -8,7 +8,7 @@ is the flux in the pixel: brightness per unit area integrated over one pixel.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -166,3 +166,32 @@ def oversampled(e: Ellipse, height: int, width: int, factor: int) -> NDArray:
         for dx in offset:
             image += e.brightness(x + dx, y + dy)
     return image / factor**2
+
+
+def star(psf: Ellipse, height: int, width: int) -> NDArray:
+    """A point source under a round PSF profile and the pixel: the profile's pixel integrals."""
+    return pixel_integrals(psf, height, width)
+
+
+def effective_array(psf: Ellipse, size: int, oversampling: int = 1) -> NDArray:
+    """Samples of PSF * pixel on a grid of 1/oversampling pixel, centred, by exact integration.
+
+    `psf` gives the profile and its width; its centre is ignored.
+    """
+    middle = (size - 1) / 2
+    fine = np.zeros((size, size))
+    for b in range(oversampling):
+        for a in range(oversampling):
+            columns = -(-(size - a) // oversampling)
+            lines = -(-(size - b) // oversampling)
+            moved = replace(psf, x=(middle - a) / oversampling, y=(middle - b) / oversampling)
+            fine[b::oversampling, a::oversampling] = pixel_integrals(moved, lines, columns)
+    return fine / oversampling**2
+
+
+def psf_profile(kind: str, fwhm: float, beta: float = 3.5) -> Ellipse:
+    """A round Gaussian or Moffat of unit flux."""
+    if kind == "gaussian":
+        return Ellipse(kind, (), 0.0, 0.0, fwhm / np.sqrt(8 * np.log(2)), 1.0, 0.0).with_flux(1.0)
+    scale = fwhm / (2 * np.sqrt(2 ** (1 / beta) - 1))
+    return Ellipse(kind, (beta,), 0.0, 0.0, scale, 1.0, 0.0).with_flux(1.0)

@@ -53,14 +53,15 @@ def test_nothing_tied_is_separate_fits(data):
     group = jl.Model("group", target=jl.TargetImageList(targets), models=members, name="all")
     together = group.fit(verbose=0, **TIGHT)
     assert together.chi2 == pytest.approx(sum(r.chi2 for r in alone), abs=1e-6)
-    values = dict(zip(together.parameter_names, together.values, strict=True))
-    errors = dict(zip(together.parameter_names, together.errors, strict=True))
-    for result in alone:
-        for name, value, error in zip(
-            result.parameter_names, result.values, result.errors, strict=True
-        ):
-            assert abs(values[name] - value) <= 1e-3 * error, name
-            assert errors[name] == pytest.approx(error, rel=1e-4), name
+    found = {
+        (p.model, p.name): pair
+        for p, *pair in zip(together.parameters, together.values, together.errors, strict=True)
+    }
+    for target, result in zip(targets, alone, strict=True):
+        for name, (value, error) in by_name(result).items():
+            value_together, error_together = found[f"galaxy {target.name}", name]
+            assert abs(value_together - value) <= 1e-3 * error, name
+            assert error_together == pytest.approx(error, rel=1e-4), name
     owner = np.array([p.model for p in together.parameters])
     apart = owner[:, None] != owner[None, :]
     assert np.max(np.abs(together.correlation[apart])) <= 1e-9

@@ -14,7 +14,7 @@ def pulls(realisations: int, seed: int) -> tuple[dict[str, np.ndarray], np.ndarr
     rng = np.random.default_rng(seed)
     clean = small_problem.noiseless()
     truth = {k: v for k, v in small_problem.TRUTH.items() if k != "center"}
-    truth |= dict(zip(("center.x", "center.y"), small_problem.TRUTH["center"], strict=True))
+    truth |= dict(zip(("center_x", "center_y"), small_problem.TRUTH["center"], strict=True))
     collected: dict[str, list[float]] = {}
     fluxes, predicted = [], []
     for _ in range(realisations):

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from reference.profiles import PROFILES
 
 import jointlight as jl
 from jointlight import errors
 from jointlight.backends import cuda_module
+from reference.profiles import PROFILES
 
 SHAPES: dict[str, tuple[float, ...]] = {"sersic": (2.7,), "moffat": (3.5,)}
 

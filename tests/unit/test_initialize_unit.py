@@ -6,7 +6,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from jointlight import TargetImage, gaussian_psf
 from jointlight.initialize import estimators as est
+from jointlight.initialize.amplitudes import bounded_newton
+from jointlight.initialize.stamp import bin_blocks, cut, psf_covariance
 
 SHAPE = (61, 73)
 
@@ -47,7 +50,9 @@ class TestClean:
 class TestNoise:
     @pytest.mark.parametrize("sigma", [0.02, 3.0])
     def test_pure_noise(self, rng, sigma):
-        assert est.noise_level(rng.normal(scale=sigma, size=(80, 80))) == pytest.approx(sigma, rel=0.05)
+        assert est.noise_level(rng.normal(scale=sigma, size=(80, 80))) == pytest.approx(
+            sigma, rel=0.05
+        )
 
     def test_source_and_gradient_do_not_count(self, rng):
         image = gaussian(30, 30, 6, flux=2e4) + np.arange(SHAPE[1]) * 0.5
@@ -171,7 +176,9 @@ class TestMoments:
 
     def test_centroid(self, rng):
         image = gaussian(37.4, 29.8, 3.0, flux=2000) + rng.normal(size=SHAPE)
-        assert est.centroid(image, start=(36, 31), sigma=3.0) == pytest.approx((37.4, 29.8), abs=0.1)
+        assert est.centroid(image, start=(36, 31), sigma=3.0) == pytest.approx(
+            (37.4, 29.8), abs=0.1
+        )
 
 
 class TestProfile:
@@ -209,3 +216,76 @@ def test_ellipse_round_trip():
         assert est.ellipse_from_covariance(c) == pytest.approx((2.5, 0.3, pa))
     # PA 45: from +y towards +x, so xy is positive
     assert est.covariance_from_ellipse(1.0, 0.2, 45.0)[0, 1] > 0
+
+
+class TestStamp:
+    def target(self, shape=(150, 130), **options):
+        rng = np.random.default_rng(1)
+        data = rng.normal(size=shape) + 5
+        psf = gaussian_psf(fwhm=1.2, pixelscale=0.4)
+        return TargetImage(data, variance=4.0, psf=psf, pixelscale=0.4, **options)
+
+    def test_blocks_keep_the_flux(self, rng):
+        data = rng.normal(size=(12, 9)) + 3
+        flux, weight = bin_blocks(data, np.full(data.shape, 0.25), 3)
+        assert flux.shape == (4, 3)
+        assert flux.sum() == pytest.approx(data.sum())
+        # nine pixels of variance 4 make a block of variance 36
+        assert weight == pytest.approx(np.full((4, 3), 1 / 36))
+
+    def test_blocks_with_holes(self):
+        weight = np.ones((4, 4))
+        weight[0, 0] = 0
+        weight[2:, 2] = 0
+        flux, binned = bin_blocks(np.ones((4, 4)) * weight, weight, 2)
+        assert flux[0, 0] == pytest.approx(4)
+        assert binned[1, 1] == 0
+
+    @pytest.mark.parametrize(("centre", "radius"), [(None, None), ((100.0, 40.0), 20.0)])
+    @pytest.mark.parametrize("max_side", [32, 96, 1000])
+    def test_pixels_stay_where_they_are(self, centre, radius, max_side):
+        target = self.target()
+        window = ((5, 125), (10, 141))
+        psf = target.psf
+        stamp = cut(target, window, psf=psf, centre=centre, radius=radius, max_side=max_side)
+        assert max(stamp.data.shape) <= max_side
+        for x, y in ((0.0, 0.0), (3.2, 7.9)):
+            expected = target.pixel_to_plane(*stamp.to_image_pixel(x, y))
+            assert stamp.to_plane(x, y) == pytest.approx(np.array(expected), abs=1e-9)
+            assert stamp.to_pixel(stamp.to_plane(x, y)) == pytest.approx([x, y], abs=1e-9)
+        assert stamp.pixel_area == pytest.approx((0.4 * stamp.block) ** 2)
+
+    def test_nothing_left(self):
+        mask = np.zeros((150, 130), dtype=bool)
+        mask[:50, :50] = True
+        assert cut(self.target(mask=mask), ((0, 50), (0, 50))) is None
+
+    def test_psf_covariance(self):
+        effective = gaussian_psf(fwhm=2.3548 * 1.5, pixelscale=1.0)
+        assert psf_covariance(effective) == pytest.approx((2.25 + 1 / 12) * np.eye(2), abs=0.03)
+        fine = gaussian_psf(fwhm=2.3548 * 1.5, pixelscale=1.0, kind="optical", oversampling=3)
+        assert psf_covariance(fine) == pytest.approx((2.25 + 1 / 12) * np.eye(2), abs=0.03)
+
+
+class TestBoundedNewton:
+    h = np.array([[4.0, 1.0], [1.0, 3.0]])
+
+    def solve(self, at, lower, upper):
+        best = np.array([1.0, -2.0])
+        return bounded_newton(self.h @ (at - best), self.h, at, lower, upper)
+
+    def test_free(self):
+        inf = np.full(2, np.inf)
+        assert self.solve(np.array([7.0, 7.0]), -inf, inf) == pytest.approx([1, -2], abs=1e-6)
+
+    def test_at_a_bound_the_other_one_follows(self):
+        found = self.solve(np.array([3.0, 3.0]), np.array([-np.inf, 0.0]), np.full(2, np.inf))
+        # d/dx0 of the quadratic with x1 held at 0
+        assert found == pytest.approx([1 - 2 / 4, 0.0], abs=1e-6)
+
+    def test_a_parameter_without_effect_stays(self):
+        h = np.diag([2.0, 0.0])
+        found = bounded_newton(
+            np.array([2.0, 0.0]), h, np.array([1.0, 5.0]), np.full(2, -9.0), np.full(2, 9.0)
+        )
+        assert found == pytest.approx([0, 5], abs=1e-8)

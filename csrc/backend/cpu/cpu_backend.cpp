@@ -7,7 +7,6 @@
 #include "backend/cpu/kernels.hpp"
 #include "backend/cpu/thread_pool.hpp"
 #include "stages/pipeline.hpp"
-#include "stages/wings.hpp"
 
 namespace jointlight {
 namespace {

@@ -5,6 +5,7 @@
 #include "profile_list.hpp"
 #include "stages/normal.hpp"
 #include "stages/render_fourier.hpp"
+#include "stages/residual.hpp"
 #include "stages/sky.hpp"
 #include "stages/wings.hpp"
 

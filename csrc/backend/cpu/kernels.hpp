@@ -5,7 +5,6 @@
 #include <cstddef>
 
 #include "scene/tile.hpp"
-#include "stages/residual.hpp"
 
 namespace jointlight {
 

@@ -82,7 +82,7 @@ class LM:
             raise invalid("time_limit", time_limit, "a positive number of seconds, or None")
         if callback is not None and not callable(callback):
             raise invalid("callback", callback, "a function, or None")
-        given = {
+        given: dict[str, Any] = {
             "max_iterations": max_iter,
             "ftol": ftol,
             "xtol": xtol,
@@ -138,7 +138,7 @@ def ensure_initialized(model: Model) -> None:
     model : Model
         The model.
     """
-    if any(p.value is None for leaf in model.leaves() for p in leaf.parameters.values()):
+    if model.unset_parameters:
         model.initialize()
 
 
@@ -163,4 +163,3 @@ def options_from(settings: Mapping[str, Any]) -> dict[str, Any]:
     if not chosen.get("n_threads"):
         chosen.pop("n_threads", None)
     return {k: float(v) if k == "time_limit" else v for k, v in chosen.items()}
-

@@ -56,7 +56,7 @@ class LMOptions:
     max_iterations: int = 200
     time_limit_s: float = 0.0
     initial_lambda: float = 1e-3
-    min_lambda: float = 1e-12
+    min_lambda: float = 1e-15
     max_lambda: float = 1e12
     chi2_noise: float = 1e-13
     degenerate_rcond: float = 1e-11

@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeAlias
+import itertools
+from collections.abc import Sequence
+from typing import Any, TypeAlias
 
 import numpy as np
 from astropy import units as u
@@ -11,15 +13,14 @@ from numpy.typing import NDArray
 
 from jointlight.errors import Described, InvalidInput, invalid, warn_user
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
 Floats: TypeAlias = NDArray[np.float64]
 Mask: TypeAlias = NDArray[np.bool_]
 Window: TypeAlias = tuple[tuple[int, int], tuple[int, int]]
 Shape: TypeAlias = tuple[int, int]
 
 NOISE_ARGUMENTS = ("variance", "std", "weight")
+
+_counter = itertools.count(1)
 
 
 def parse_unit(unit: object) -> u.UnitBase | None:
@@ -116,7 +117,7 @@ def build_mask(mask: object, mask_bits: int | Sequence[int] | None, shape: Shape
 def _parse_bits(mask_bits: Any) -> int | None:
     if mask_bits is None:
         return None
-    values = [mask_bits] if isinstance(mask_bits, int | np.integer) else list(mask_bits)
+    values = list(mask_bits) if isinstance(mask_bits, Sequence | np.ndarray) else [mask_bits]
     pattern = 0
     for value in values:
         whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
@@ -304,3 +305,27 @@ def parse_window(
     if not clip and inside != ((x0, x1), (y0, y1)):
         raise invalid(argument, window, f"inside {size}", f"its part inside is {inside}")
     return inside
+
+
+def parse_name(name: object) -> str:
+    """Return a name, a fresh one for None."""
+    if name is None:
+        return f"image{next(_counter)}"
+    if not isinstance(name, str) or not name.strip():
+        raise invalid("name", name, "a text that is not empty")
+    return name
+
+
+def parse_zeropoint(zeropoint: Any) -> float | None:
+    """Return a finite magnitude, or None for None."""
+    if zeropoint is None:
+        return None
+    try:
+        if isinstance(zeropoint, str):
+            raise TypeError
+        value = float(getattr(zeropoint, "value", zeropoint))
+    except (TypeError, ValueError):
+        raise invalid("zeropoint", zeropoint, "a magnitude") from None
+    if not np.isfinite(value):
+        raise invalid("zeropoint", zeropoint, "a finite magnitude", "None where it is not known")
+    return value

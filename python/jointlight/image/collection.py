@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, overload
 import numpy as np
 
 from jointlight.errors import Described, InvalidInput, did_you_mean, invalid
-from jointlight.image.target import Reference, TargetImage, parse_reference, same_position
+from jointlight.image.placement import Reference, parse_reference, same_position
+from jointlight.image.target import TargetImage
 
 if TYPE_CHECKING:
     from astropy.coordinates import SkyCoord

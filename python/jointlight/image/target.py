@@ -3,19 +3,26 @@
 
 from __future__ import annotations
 
-import itertools
 import uuid
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias
 
 import numpy as np
 from astropy.coordinates import SkyCoord
-from astropy.wcs import WCS
 from numpy.typing import ArrayLike
 
 from jointlight import wcs as geometry
 from jointlight.errors import Described, InvalidInput, did_you_mean, invalid, warn_user
 from jointlight.image import arrays
+from jointlight.image.placement import (
+    Reference,
+    measured_scale,
+    north_up_wcs,
+    parse_pair,
+    parse_reference,
+    same_position,
+    sky_plane,
+)
 from jointlight.psf import PSF, as_psf, positive_arcsec
 from jointlight.wcs import LinearPlane, LocalMap, PlaneMap, SkyPlane
 
@@ -28,14 +35,10 @@ if TYPE_CHECKING:
 
 Likelihood: TypeAlias = Literal["gaussian", "poisson"]
 PSFLike: TypeAlias = PSF | ArrayLike | Callable[[float, float], PSF | ArrayLike] | None
-Reference: TypeAlias = SkyCoord | tuple[float, float]
 
 LIKELIHOODS = ("gaussian", "poisson")
-_PROBE = 33  # nodes an axis, to look for a pixel that is on the sky
 _SILLY_PSF = 10.0  # times the image, in both directions: more likely a mistake than a wide PSF
 _SAME_SCALE = 0.01  # pixel scales that differ by less are the same
-
-_counter = itertools.count(1)
 
 
 class TargetImage:
@@ -109,14 +112,14 @@ class TargetImage:
         name: str | None = None,
     ) -> None:
         self._id = uuid.uuid4().hex
-        self._name = _parse_name(name)
+        self._name = arrays.parse_name(name)
         self._data, own_mask, self._unit = arrays.split_data(data, unit)
         self._bad = arrays.build_mask(mask, mask_bits, self.shape)
         if own_mask is not None:
             self._bad |= own_mask
         arrays.mask_non_finite(self._data, self._bad, self._name)
         self._refuse_if_all_masked(self._bad, "masked or NaN")
-        self._zeropoint = _parse_zeropoint(zeropoint)
+        self._zeropoint = arrays.parse_zeropoint(zeropoint)
         if likelihood not in LIKELIHOODS:
             hint = did_you_mean(likelihood, LIKELIHOODS)
             raise invalid("likelihood", likelihood, "'gaussian' or 'poisson'", hint)
@@ -551,7 +554,7 @@ class TargetImage:
         height, width = self.shape
         middle = ((width - 1) / 2.0, (height - 1) / 2.0)
         scale = None if pixelscale is None else positive_arcsec("pixelscale", pixelscale)
-        place = None if origin is None else _parse_pair("origin", origin, "a pixel (x, y)")
+        place = None if origin is None else parse_pair("origin", origin, "a pixel (x, y)")
         position = None if reference is None else parse_reference(reference)
         self._reference_fixed = position is not None
         if wcs is not None and geometry.lacks_ctype(wcs):
@@ -562,7 +565,7 @@ class TargetImage:
                 raise invalid(
                     "reference, origin", Described("both"), "at most one of them with a WCS"
                 )
-            self._plane = _sky_plane(wcs, position, place, self.shape)
+            self._plane = sky_plane(wcs, position, place, self.shape)
         elif scale is None:
             raise InvalidInput(
                 f"image {self._name!r} needs wcs= or pixelscale= (arcsec per pixel; 1 to work in "
@@ -570,10 +573,10 @@ class TargetImage:
                 argument="pixelscale",
             )
         elif position is not None:
-            self._plane = SkyPlane(_north_up(position, scale, place or middle), position)
+            self._plane = SkyPlane(north_up_wcs(position, scale, place or middle), position)
         else:
             self._plane = LinearPlane(scale, place or middle)
-        self._pixelscale = _measured_scale(self._plane, self.shape)
+        self._pixelscale = measured_scale(self._plane, self.shape)
         if scale is not None and abs(scale / self._pixelscale - 1.0) > _SAME_SCALE:
             raise invalid(
                 "pixelscale",
@@ -616,116 +619,3 @@ class _ShiftedPSF:
 
     def __call__(self, x: float, y: float) -> PSF | ArrayLike:
         return self._function(x + self._offset[0], y + self._offset[1])
-
-
-def parse_reference(reference: object) -> SkyCoord:
-    """Return a single ICRS position for a SkyCoord or (RA, Dec) in degrees."""
-    if isinstance(reference, SkyCoord):
-        if not reference.isscalar:
-            raise invalid("reference", reference, "a single position")
-        icrs = reference.icrs
-        ra, dec = float(icrs.ra.deg), float(icrs.dec.deg)
-    else:
-        ra, dec = _parse_pair("reference", reference, "a SkyCoord or (RA, Dec) in degrees")
-    if not (np.isfinite(ra) and -90.0 <= dec <= 90.0):
-        raise invalid("reference", reference, "a position on the sky")
-    return SkyCoord(ra, dec, unit="deg", frame="icrs")
-
-
-def same_position(a: SkyCoord | None, b: SkyCoord | None) -> bool:
-    """Whether two ICRS references are the same point, to 1e-9 arcsec or so."""
-    if a is None or b is None:
-        return a is b
-    return bool(np.abs(geometry.sky_vectors(a) - geometry.sky_vectors(b)).max() < 1e-14)
-
-
-def _parse_pair(argument: str, value: object, allowed: str) -> tuple[float, float]:
-    try:
-        pair = np.asarray(value, dtype=float)
-    except (TypeError, ValueError):
-        raise invalid(argument, value, allowed) from None
-    if pair.shape != (2,) or not np.all(np.isfinite(pair)):
-        raise invalid(argument, value, allowed)
-    return float(pair[0]), float(pair[1])
-
-
-def _parse_name(name: object) -> str:
-    if name is None:
-        return f"image{next(_counter)}"
-    if not isinstance(name, str) or not name.strip():
-        raise invalid("name", name, "a text that is not empty")
-    return name
-
-
-def _parse_zeropoint(zeropoint: Any) -> float | None:
-    if zeropoint is None:
-        return None
-    try:
-        value = float(getattr(zeropoint, "value", zeropoint))
-    except (TypeError, ValueError):
-        raise invalid("zeropoint", zeropoint, "a magnitude") from None
-    if not np.isfinite(value):
-        raise invalid("zeropoint", zeropoint, "a finite magnitude", "None where it is not known")
-    return value
-
-
-def _sky_plane(
-    wcs: Any,
-    reference: SkyCoord | None,
-    origin: tuple[float, float] | None,
-    shape: tuple[int, int],
-) -> SkyPlane:
-    """The plane of an image with a WCS, about its middle unless told otherwise."""
-    height, width = shape
-    middle = ((width - 1) / 2.0, (height - 1) / 2.0)
-    if isinstance(wcs, SkyPlane):  # of another image
-        if origin is not None:
-            reference = wcs.pixel_to_world(*origin)
-        return wcs if reference is None else wcs.with_reference(reference)
-    plane = SkyPlane(wcs, reference, origin=origin or middle)
-    if reference is not None or np.isfinite(plane.pixel_to_plane(*middle)).all():
-        return plane
-    if origin is not None:
-        raise invalid("origin", origin, "a pixel that the WCS puts on the sky")
-    # All-sky projections leave much of their array empty, perhaps the middle too.
-    x, y = (
-        grid.ravel()
-        for grid in np.meshgrid(
-            np.linspace(0, width - 1, _PROBE), np.linspace(0, height - 1, _PROBE)
-        )
-    )
-    on_sky = np.isfinite(plane.pixel_to_vectors(x, y)).all(axis=-1)
-    if not on_sky.any():
-        raise invalid("wcs", Described("one that gives no pixel a place"), "defined on the image")
-    distance = np.where(on_sky, np.hypot(x - middle[0], y - middle[1]), np.inf)
-    nearest = int(np.argmin(distance))
-    return plane.with_reference(plane.pixel_to_world(x[nearest], y[nearest]))
-
-
-def _measured_scale(plane: PlaneMap, shape: tuple[int, int]) -> float:
-    """Arcsec per pixel at the array's middle, or where the plane's origin is."""
-    height, width = shape
-    jacobian = plane.jacobian((width - 1) / 2.0, (height - 1) / 2.0)
-    if not np.isfinite(jacobian).all():
-        jacobian = plane.jacobian(*plane.plane_to_pixel(0.0, 0.0))
-    det = abs(float(np.linalg.det(jacobian)))
-    if not det > 1e-9 * float(np.sum(jacobian**2)):
-        raise invalid(
-            "wcs",
-            Described(f"a singular one (d(sky)/d(pixel) = {np.round(jacobian, 6).tolist()})"),
-            "invertible",
-            "check its CD or PC matrix and CDELT",
-        )
-    return float(np.sqrt(det))
-
-
-def _north_up(reference: SkyCoord, scale: float, origin: tuple[float, float]) -> WCS:
-    """A TAN WCS with North up, East left and `reference` at pixel `origin`."""
-    wcs = WCS(naxis=2)
-    wcs.wcs.ctype = ["RA---TAN", "DEC--TAN"]
-    wcs.wcs.crval = [reference.ra.deg, reference.dec.deg]
-    wcs.wcs.crpix = [origin[0] + 1.0, origin[1] + 1.0]
-    wcs.wcs.cdelt = [-scale / 3600.0, scale / 3600.0]
-    wcs.wcs.radesys = "ICRS"
-    wcs.wcs.set()
-    return wcs

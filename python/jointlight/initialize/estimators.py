@@ -15,9 +15,12 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 
 Array = NDArray[np.float64]
+Mask = NDArray[np.bool_]
 
 # sigma of a normal distribution per unit of median absolute deviation
 MAD_TO_SIGMA = 1.482602218505602
+# signal-to-noise of a peak that is no chance among the pixels of an image
+SIGNIFICANT = 6.0
 
 
 @dataclass(frozen=True)
@@ -95,8 +98,16 @@ def noise_level(data: ArrayLike, weight: ArrayLike | None = None) -> float:
     # second differences along both diagonals: a locally linear surface gives zero
     pieces = []
     for a, b, c in (
-        ((slice(0, -2), slice(0, -2)), (slice(1, -1), slice(1, -1)), (slice(2, None), slice(2, None))),
-        ((slice(0, -2), slice(2, None)), (slice(1, -1), slice(1, -1)), (slice(2, None), slice(0, -2))),
+        (
+            (slice(0, -2), slice(0, -2)),
+            (slice(1, -1), slice(1, -1)),
+            (slice(2, None), slice(2, None)),
+        ),
+        (
+            (slice(0, -2), slice(2, None)),
+            (slice(1, -1), slice(1, -1)),
+            (slice(2, None), slice(0, -2)),
+        ),
     ):
         good = (weights[a] > 0) & (weights[b] > 0) & (weights[c] > 0)
         if not good.any():
@@ -215,7 +226,7 @@ def find_peak(
     prior_centre : tuple of float, optional
         Expected position (x, y); the middle of the array by default.
     prior_sigma : float, optional
-        Width of the preference, px; 0.45 of the array's diagonal half-length by default.
+        Width of the preference, px; 0.25 of the array's diagonal half-length by default.
     largest : float, optional
         Widest filter, px; a fifth of the array's shorter side by default.
 
@@ -233,21 +244,30 @@ def find_peak(
         return None
     h, w = values.shape
     cx, cy = prior_centre if prior_centre is not None else ((w - 1) / 2, (h - 1) / 2)
-    width = prior_sigma if prior_sigma is not None else 0.45 * float(np.hypot(h, w)) / 2
+    width = prior_sigma if prior_sigma is not None else 0.25 * float(np.hypot(h, w)) / 2
     yy, xx = np.mgrid[:h, :w]
     prior = np.exp(-0.5 * ((xx - cx) ** 2 + (yy - cy) ** 2) / width**2)
     best: Peak | None = None
     scale = max(psf_sigma, 0.7)
     widest = max(min(h, w) / 5 if largest is None else largest, scale)
-    best_score = -np.inf
+    best_rank = (False, -np.inf)
     while scale <= widest * 1.0001:
         signal = ndimage.gaussian_filter(values * weights, scale, mode="constant")
         narrow = ndimage.gaussian_filter(weights, scale / np.sqrt(2.0), mode="constant")
         snr = signal / np.sqrt(np.maximum(narrow, 1e-300) / (4 * np.pi * scale**2))
-        score = np.where(allowed & (narrow > 0), snr * prior, -np.inf)
+        # the preference decides between sources, not between a source and the noise
+        summit = snr >= ndimage.maximum_filter(snr, size=3)
+        usable = allowed & (narrow > 0) & summit
+        real = usable & (snr > SIGNIFICANT)
+        among = real if real.any() else usable
+        if not among.any():
+            scale *= 1.6
+            continue
+        score = np.where(among, snr * prior, -np.inf)
         at = int(np.argmax(score))
-        if score.flat[at] > best_score:
-            best_score = float(score.flat[at])
+        rank = (bool(real.any()), float(score.flat[at]))
+        if rank > best_rank:
+            best_rank = rank
             y, x = divmod(at, w)
             best = Peak(float(x), float(y), scale, float(snr[y, x]))
         scale *= 1.6
@@ -479,7 +499,7 @@ def half_light_radius(profile: RadialProfile, *, significance: float = 1.0) -> f
 
 def asymmetric_pixels(
     data: Array, weight: Array, *, x: float, y: float, core: float, threshold: float = 5.0
-) -> NDArray[np.bool_]:
+) -> Mask:
     """Pixels much brighter than their mirror image through (x, y): light of neighbours.
 
     A pixel within `core` px of the centre never counts, so that an offset of the centre or a
@@ -497,6 +517,6 @@ def asymmetric_pixels(
     sigma = np.sqrt(1 / np.where(usable, weight, 1.0) + 1 / np.where(usable, mirror_weight, 1.0))
     far = np.hypot(xx - x, yy - y) > core
     excess = data - 2.0 * np.maximum(mirror, 0.0) > threshold * sigma
-    flagged: NDArray[np.bool_] = usable & far & excess
-    grown: NDArray[np.bool_] = ndimage.binary_dilation(flagged, iterations=2) & far
+    flagged: Mask = usable & far & excess
+    grown: Mask = ndimage.binary_dilation(flagged, iterations=2) & far
     return grown

@@ -11,23 +11,25 @@ subtracted which the model does not contain.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from jointlight.initialize import estimators as est
-from jointlight.initialize.stamp import Stamp
-from jointlight.initialize.trial import PA, SCALE, SourceRequest, Trial, X, Y, Q
+from jointlight.initialize.trial import PA, SCALE, Q, SourceRequest, Trial, X, Y
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from jointlight.initialize.stamp import Stamp
 
 Array = est.Array
 
 # start shapes; those of a parameter not named here are spread over its limits
-SHAPE_GRIDS = {"n": (0.6, 1.0, 1.8, 3.2, 5.5), "beta": (1.6, 2.5, 4.5)}
+SHAPE_GRIDS = {"n": (0.6, 1.2, 2.5, 5.0), "beta": (1.6, 2.5, 4.5)}
 # scale radii tried, in units of the deconvolved half-light radius of the data
-SCALE_GRID = (0.35, 0.6, 1.0, 1.7, 3.0, 5.0)
+SCALE_GRID = (0.5, 1.0, 2.0, 4.0)
 # components on one centre, innermost first: scale in units of the whole's Re, start shape n
 INNER_SCALES, MIDDLE_SCALES, OUTER_SCALES = (0.15, 0.3, 0.6), (0.5, 1.0), (0.8, 1.3, 2.0)
 INNER_N, OUTER_N = 2.5, 1.0
@@ -60,7 +62,7 @@ class Geometry:
     covariance: Array
     observed: Array
     snr: float
-    neighbours: NDArray[np.bool_]
+    neighbours: est.Mask
 
 
 def measure(

@@ -3,9 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from scipy import ndimage
@@ -16,11 +15,14 @@ from jointlight.initialize.trial import PA, SCALE, Q, SourceRequest
 from jointlight.parameters import dependency_order, resolve_affine
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
     from jointlight.image import TargetImage, Window
     from jointlight.models.component import Component
     from jointlight.parameters import Parameter
 
 Array = est.Array
+Mask = est.Mask
 
 # centres closer than this many pixels count as one
 SAME_CENTRE = 0.3
@@ -71,6 +73,12 @@ class Source:
         return self.centre or self.hint
 
 
+def middle(window: Window) -> tuple[float, float]:
+    """Middle of a window, image pixels."""
+    (x0, x1), (y0, y1) = window
+    return (x0 + x1 - 1) / 2, (y0 + y1 - 1) / 2
+
+
 def slots(leaf: Component) -> list[tuple[Parameter, int]]:
     """(parameter, component) of each slot, in the core's order."""
     return [(p, k) for p in leaf.parameters.values() for k in range(p.size)]
@@ -95,6 +103,7 @@ def request_for(leaf: Component, stamp: Stamp) -> SourceRequest:
         lower[Q] = max(lower[Q], min(0.05, upper[Q]))
         lower[SCALE] = max(lower[SCALE], min(0.1 * scale, upper[SCALE]))
         upper[SCALE] = min(upper[SCALE], max(2 * scale * max(stamp.data.shape), lower[SCALE]))
+    amplitude: Literal["brightness", "flux"]
     amplitude = "flux" if leaf.amplitude == "flux" else "brightness"
     return SourceRequest(leaf.profile, names, lower, upper, known, amplitude)
 
@@ -163,9 +172,11 @@ def _same_centre(source: Source, leaf: Component) -> bool:
         scale = SAME_CENTRE * leaf.target.pixelscale
         return bool(np.hypot(*(mine.array - theirs.array)) < scale)
     a, b = (resolve_affine(dependency_order([p]))[p] for p in (mine, theirs))
-    return set(a.terms) == set(b.terms) and all(
-        np.array_equal(a.terms[r], b.terms[r]) for r in a.terms
-    ) and bool(np.allclose(a.offset, b.offset))
+    return (
+        set(a.terms) == set(b.terms)
+        and all(np.array_equal(a.terms[r], b.terms[r]) for r in a.terms)
+        and bool(np.allclose(a.offset, b.offset))
+    )
 
 
 def _peaks(
@@ -176,11 +187,10 @@ def _peaks(
 ) -> list[tuple[float, float]]:
     """Up to n separate peaks in the window, image pixels, brightest first."""
     image, leaf = source.image, source.leaves[0]
-    middle = tuple((a + b - 1) / 2 for a, b in source.window)
     stamp = cut(
         image,
         source.window,
-        psf=leaf.psf_at(*middle),
+        psf=leaf.psf_at(*middle(source.window)),
         background=backgrounds[image.id],
         max_side=256,
     )
@@ -191,7 +201,7 @@ def _peaks(
     sigma = float(np.sqrt(max(np.trace(stamp.psf_covariance) / 2, PIXEL_VARIANCE)))
     smooth = ndimage.gaussian_filter(left, sigma)
     summit = smooth >= ndimage.maximum_filter(smooth, size=2 * round(sigma) + 3)
-    exclude = np.zeros(left.shape, dtype=bool)
+    exclude: Mask = np.zeros(left.shape, dtype=bool)
     for place in placed:
         if place is not None:
             half = (stamp.block - 1) / 2
@@ -218,8 +228,8 @@ def _peaks(
 
 
 def _remove(
-    left: Array, weight: Array, exclude: Array, x: float, y: float, sigma: float
-) -> tuple[Array, Array]:
+    left: Array, weight: Array, exclude: Mask, x: float, y: float, sigma: float
+) -> tuple[Array, Mask]:
     """Subtract the median radial profile about a peak and close its core to further ones."""
     m = est.moments(left, weight, start=(x, y), covariance=np.eye(2) * sigma**2, min_sigma=sigma)
     covariance = m.covariance if m.converged else np.eye(2) * sigma**2

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +12,8 @@ from scipy import ndimage
 from jointlight.initialize import estimators as est
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from jointlight.image import TargetImage, Window
     from jointlight.psf import PSF
 
@@ -29,8 +30,8 @@ class Stamp:
     """Pixels of one source and their place on the plane.
 
     ``plane = anchor_plane + jacobian @ (pixel - anchor_pixel)``, pixel being the stamp's own:
-    image pixel = ``corner + (block - 1) / 2 + block * pixel``. Data are means over blocks, so
-    they stay per image pixel; ``weight`` is the inverse variance of the means.
+    image pixel = ``corner + (block - 1) / 2 + block * pixel``. Data are flux per stamp pixel,
+    ``weight`` is their inverse variance.
     ``add_psf`` puts the stamp's PSF into a scene builder; ``psf_covariance`` is in stamp px^2.
     """
 
@@ -75,7 +76,11 @@ def psf_covariance(psf: PSF | None) -> Array:
         return np.eye(2) * PIXEL_VARIANCE
     sigma = max(psf.fwhm_px * psf.oversampling / 2.3548, 0.5)
     found = est.moments(
-        psf.data, start=psf.center, covariance=np.eye(2) * sigma**2, min_sigma=0.3, fixed_centre=True
+        psf.data,
+        start=psf.center,
+        covariance=np.eye(2) * sigma**2,
+        min_sigma=0.3,
+        fixed_centre=True,
     )
     c = found.covariance if found.converged else np.eye(2) * sigma**2
     covariance: Array = c / psf.oversampling**2
@@ -181,7 +186,7 @@ def cut(
 
 
 def bin_blocks(data: Array, weight: Array, block: int) -> tuple[Array, Array]:
-    """Weighted means over square blocks and the means' weights; the last ones may be partial."""
+    """Flux in square blocks, from the weighted mean of their good pixels, and its weight."""
     h, w = data.shape
     pad = ((0, -h % block), (0, -w % block))
     shape = ((h + pad[0][1]) // block, block, (w + pad[1][1]) // block, block)
@@ -190,11 +195,12 @@ def bin_blocks(data: Array, weight: Array, block: int) -> tuple[Array, Array]:
     # a block that lost pixels is off its middle: only nearly whole ones count
     count = np.pad(weight > 0, pad).reshape(shape).sum(axis=(1, 3))
     total = np.where(count >= 0.7 * block**2, total, 0.0)
-    mean: Array = np.divide(signal, total, out=np.zeros_like(total), where=total > 0)
-    return mean, total
+    mean = np.divide(signal, total, out=np.zeros_like(total), where=total > 0)
+    area = block**2
+    return mean * area, total / area**2
 
 
-def _no_psf(builder: Any) -> int:
+def _no_psf(_builder: Any) -> int:
     return -1
 
 

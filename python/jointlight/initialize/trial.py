@@ -3,22 +3,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from scipy.optimize import nnls
 
 from jointlight import _core
 from jointlight.initialize import estimators as est
-from jointlight.initialize.stamp import Stamp
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from jointlight.initialize.stamp import Stamp
 
 Array = est.Array
 
 # slots of an elliptical profile before its shape parameters
 X, Y, Q, PA, SCALE = range(5)
-SKY = "flat sky"
+SKY = "flat_sky"
 
 
 @dataclass(frozen=True)
@@ -170,9 +173,7 @@ class Trial:
         full[first + amplitude] = request.known.get(amplitude, 1.0)
         for k, (at, other) in enumerate(zip(self.offsets, self.requests, strict=True)):
             if k != index and not other.is_point:
-                full[at + Q : at + other.n_slots] = np.clip(
-                    1.0, other.lower[Q:], other.upper[Q:]
-                )
+                full[at + Q : at + other.n_slots] = np.clip(1.0, other.lower[Q:], other.upper[Q:])
         self.n_render += 1
         unit: Array = np.asarray(self.scene.render_tile(full[self.free], self.tiles[index]))
         return unit

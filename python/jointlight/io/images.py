@@ -12,7 +12,7 @@ import numpy as np
 from astropy.io import fits
 
 from jointlight import wcs as geometry
-from jointlight.errors import JointlightWarning
+from jointlight.errors import warn_user
 from jointlight.image import TargetImage
 from jointlight.psf import PSF, GaussianPSF, MoffatPSF, gaussian_psf, moffat_psf
 
@@ -108,11 +108,9 @@ def image_to_tree(image: TargetImage) -> dict[str, Any]:
         x, y = image.plane_to_pixel(0.0, 0.0)
         tree["origin"] = [float(x), float(y)]
     if image.psf is not None and getattr(image, "_psf_function", None) is not None:
-        warnings.warn(
+        warn_user(
             f"image {image.name!r}: its PSF varies by a function, which no file can hold; the "
-            "PSF at the image's middle is written",
-            JointlightWarning,
-            stacklevel=2,
+            "PSF at the image's middle is written"
         )
     return tree
 

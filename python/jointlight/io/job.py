@@ -25,13 +25,16 @@ the job file. Only ``[[image]]`` and ``[[model]]`` are required::
     type = "sersic galaxy"
     images = ["r", "W1"]          # all by default
     per_image = ["Ie"]            # parameters with one value an image; the amplitude by default
-    window = [[0, 500], [0, 500]] # only with one image
+    window = [[0, 500], [0, 500]] # pixels of its one image, or { r = [[...], [...]], ... }
+    amplitude = "brightness"      # or "flux"
+    psf_convolve = true
     [model.parameters]
     n = 2.5                       # a start value
     center = [0.0, 0.0]           # plane arcsec, or { ra = 187.31, dec = 12.98 }
     Re = { value = 10.0, limits = [1.0, 60.0] }
     q = { fixed = true, value = 0.6 }
     PA = { prior = { mean = 45.0, sigma = 5.0 } }
+    Ie = { r = 0.3, W1 = { value = 10.0, limits = [0.0, 100.0] } }   # one an image
 
     [[tie]]                       # parameter = scale * to + offset
     parameter = "bulge.center"
@@ -61,7 +64,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -73,7 +76,7 @@ from astropy.io import fits
 from jointlight.errors import InvalidInput, did_you_mean
 from jointlight.image import TargetImage, TargetImageList
 from jointlight.io.schema import JobError, Key, Section, existing_file, unique_names
-from jointlight.models import Group, Model, joint
+from jointlight.models import Group, Joint, Model, joint
 from jointlight.parameters import Normal, Parameter
 from jointlight.psf import PSF, gaussian_psf, moffat_psf
 
@@ -106,9 +109,7 @@ _IMAGE: Final = Section(
         "mask": Key(types=(str,), text="a FITS file, non-zero = ignore"),
         "pixelscale": Key(types=(float,), text="arcsec per pixel"),
         "window": Key(types=(list,), text="[[x0, x1], [y0, y1]]"),
-        "likelihood": Key(
-            types=(str,), text="the likelihood", choices=("gaussian", "poisson")
-        ),
+        "likelihood": Key(types=(str,), text="the likelihood", choices=("gaussian", "poisson")),
         "unit": Key(types=(str,), text="unit of a pixel's value"),
         "psf": Key(types=(dict, str), text="the PSF, or a FITS file"),
     },
@@ -133,14 +134,18 @@ _MODEL: Final = Section(
         "type": Key(types=(str,), text="type of the model", required=True),
         "images": Key(types=(list,), text="names of its images"),
         "per_image": Key(types=(list,), text="parameters with one value an image"),
-        "window": Key(types=(list,), text="[[x0, x1], [y0, y1]]"),
+        "window": Key(types=(list, dict), text="[[x0, x1], [y0, y1]], or one an image by name"),
+        "amplitude": Key(
+            types=(str,), text="which amplitude is the parameter", choices=("brightness", "flux")
+        ),
+        "psf_convolve": Key(types=(bool,), text="draw it through the PSF"),
         "parameters": Key(types=(dict,), text="start values and limits"),
     },
 )
 _PARAMETER: Final = Section(
     name="parameter",
     keys={
-        "value": Key(types=(float, list, dict), text="start value"),
+        "value": Key(types=(float, list), text="start value"),
         "limits": Key(types=(list,), text="[lower, upper]"),
         "fixed": Key(types=(bool,), text="hold at the value"),
         "prior": Key(types=(dict,), text="{ mean, sigma }"),
@@ -247,7 +252,8 @@ def read_job(path: str | Path) -> Job:
     output = _output(_OUTPUT.check(top.get("output", {}), where=f"{path.name}, [output]"), path)
     # Every table is checked before any file is read.
     for table in model_tables:
-        _check_parameters(table, f"{path.name}, model {table['name']!r}")
+        known = [image["name"] for image in image_tables]
+        _check_parameters(table, known, f"{path.name}, model {table['name']!r}")
     images = {
         table["name"]: _image(table, path.parent, f"{path.name}, image {table['name']!r}")
         for table in image_tables
@@ -256,9 +262,7 @@ def read_job(path: str | Path) -> Job:
     models = [
         _model(table, images, f"{path.name}, model {table['name']!r}") for table in model_tables
     ]
-    if len(models) == 1 and target is None:
-        model = models[0]
-    elif len(models) == 1 and set(_image_names(model_tables[0], images)) == set(images):
+    if len(models) == 1 and set(_image_names(model_tables[0], images)) == set(images):
         model = models[0]
     else:
         whole: Any = target if target is not None else next(iter(images.values()))
@@ -268,9 +272,7 @@ def read_job(path: str | Path) -> Job:
     return Job(path=path, model=model, fit=fit, output=output)
 
 
-def _tables(
-    top: Mapping[str, Any], kind: str, section: Section, name: str
-) -> list[dict[str, Any]]:
+def _tables(top: Mapping[str, Any], kind: str, section: Section, name: str) -> list[dict[str, Any]]:
     raw = top.get(kind, [])
     tables = []
     for index, table in enumerate(raw):
@@ -349,7 +351,7 @@ def _psf(table: object, pixelscale: float, base: Path, where: str) -> PSF:
     psf = _PSF.check(table, where=where)
     if ("file" in psf) == ("fwhm" in psf):
         raise JobError(f"{where}: give either fwhm (arcsec) or file")
-    options = {k: psf[k] for k in ("oversampling", "kind") if k in psf}
+    options: dict[str, Any] = {k: psf[k] for k in ("oversampling", "kind") if k in psf}
     if "fwhm" in psf:
         for key in ("hdu", "center"):
             if key in psf:
@@ -396,80 +398,87 @@ def _model(table: Mapping[str, Any], images: Mapping[str, TargetImage], where: s
             raise JobError(f"{where}: there is no image {name!r}{did_you_mean(name, images)}")
     if not names or len(set(names)) != len(names):
         raise JobError(f"{where}: images = {names!r} must name at least one image, each once")
-    options: dict[str, Any] = {"name": table["name"]}
-    if "window" in table:
+    if table.get("per_image") and len(names) == 1:
+        raise JobError(f"{where}: per_image needs more than one image")
+    options: dict[str, Any] = {k: table[k] for k in ("name", "amplitude", "psf_convolve")
+                               if k in table}  # fmt: skip
+    window = table.get("window")
+    if isinstance(window, dict):
+        options["window"] = {k: _window(v, f"{where}, window") for k, v in window.items()}
+    elif window is not None:
         if len(names) > 1:
-            raise JobError(f"{where}: window needs images = [one name], its pixels are counted in")
-        options["window"] = _window(table["window"], where)
+            raise JobError(
+                f"{where}: window counts the pixels of one image; with several images give a "
+                "table by image name"
+            )
+        options["window"] = _window(window, where)
+    options["parameters"] = {
+        name: _settings(value, list(images), f"{where}, {name}")
+        for name, value in table.get("parameters", {}).items()
+    }
     try:
         if len(names) == 1:
-            if table.get("per_image"):
-                raise JobError(f"{where}: per_image needs more than one image")
-            model = Model(table["type"], target=images[names[0]], **options)
-        else:
-            target = TargetImageList([images[name] for name in names])
-            if "per_image" in table:
-                options["per_image"] = table["per_image"]
-            model = joint(table["type"], target=target, **options)
-        for key, value in table.get("parameters", {}).items():
-            _set_parameter(_find(model, key, where), value, f"{where}, {key}")
+            if isinstance(window, dict):
+                options["window"] = options["window"].get(names[0])
+            return Model(table["type"], target=images[names[0]], **options)
+        if "per_image" in table:
+            options["per_image"] = table["per_image"]
+        target = TargetImageList([images[name] for name in names])
+        return joint(table["type"], target=target, **options)
     except JobError:
         raise
     except InvalidInput as error:
         raise JobError(f"{where}: {error}") from error
-    return model
 
 
-def _check_parameters(table: Mapping[str, Any], where: str) -> None:
+def _check_parameters(table: Mapping[str, Any], names: Sequence[str], where: str) -> None:
     for name, value in table.get("parameters", {}).items():
-        if isinstance(value, dict):
-            checked = _PARAMETER.check(value, where=f"{where}, {name}")
-            if ("ra" in checked) != ("dec" in checked):
-                raise JobError(f"{where}, {name}: ra and dec go together")
-            if "prior" in checked:
-                _PRIOR.check(checked["prior"], where=f"{where}, {name}, prior")
-        elif isinstance(value, (bool, str)):
-            raise JobError(f"{where}, {name}: must be a number, a list or a table, not {value!r}")
+        _settings(value, names, f"{where}, {name}")
 
 
-def _set_parameter(parameter: Parameter, value: Any, where: str) -> None:
+def _settings(value: Any, names: Sequence[str], where: str) -> Any:
+    """What a model takes for a parameter, from what the file gives."""
+    if isinstance(value, bool | str):
+        raise JobError(f"{where}: must be a number, a list or a table, not {value!r}")
     if not isinstance(value, dict):
-        value = {"value": value}
-    settings = {k: value[k] for k in ("value", "fixed") if k in value}
-    if isinstance(settings.get("value"), dict):
-        position = settings.pop("value")
-        value = {**value, **_PARAMETER.check(position, where=where)}
-    if "ra" in value:
-        settings["value"] = SkyCoord(value["ra"], value["dec"], unit="deg")
-    if "limits" in value:
-        if len(value["limits"]) != 2:
-            raise JobError(f"{where}: limits must be [lower, upper]")
-        settings["limits"] = tuple(value["limits"])
-    if "prior" in value:
-        prior = {
-            k: tuple(v) if isinstance(v, list) else v for k, v in value["prior"].items()
-        }
-        settings["prior"] = Normal(**prior)
-    try:
-        parameter.configure(settings)
-    except InvalidInput as error:
-        raise JobError(f"{where}: {error}") from error
+        return value
+    if value and set(value) <= set(names):
+        return {image: _settings(one, (), f"{where}, {image}") for image, one in value.items()}
+    checked = _PARAMETER.check(value, where=where)
+    settings: dict[str, Any] = {k: checked[k] for k in ("value", "fixed") if k in checked}
+    if ("ra" in checked) != ("dec" in checked):
+        raise JobError(f"{where}: ra and dec go together")
+    if "ra" in checked:
+        settings["value"] = SkyCoord(checked["ra"], checked["dec"], unit="deg")
+    if "limits" in checked:
+        if len(checked["limits"]) != 2:
+            raise JobError(f"{where}: limits must be [lower, upper], not {checked['limits']!r}")
+        settings["limits"] = tuple(checked["limits"])
+    if "prior" in checked:
+        prior = _PRIOR.check(checked["prior"], where=f"{where}, prior")
+        try:
+            settings["prior"] = Normal(
+                **{k: tuple(v) if isinstance(v, list) else v for k, v in prior.items()}
+            )
+        except InvalidInput as error:
+            raise JobError(f"{where}: {error}") from error
+    return settings
 
 
 def _find(model: Model, key: str, where: str) -> Parameter:
-    """Parameter ``"Re"`` of a model, or ``"Ie[W1]"`` of its member on one image."""
+    """Parameter ``"Re"`` of a model, or ``"Ie[W1]"`` of its component on one image."""
     match = re.fullmatch(r"(.*?)\[([^\[\]]+)\]", key)
-    name, image = match.groups() if match else (key, None)
-    if image is not None:
-        for leaf in model.leaves():
-            if leaf.target.name == image and name in leaf.parameters:
-                return leaf.parameters[name]
-        names = list(dict.fromkeys(leaf.target.name for leaf in model.leaves()))
-        raise JobError(f"{where}: no {name!r} on image {image!r}; images: {', '.join(names)}")
+    if match:
+        name, image = match.groups()
+        key = f"{image}/{name}" if isinstance(model, Joint) else name
     try:
-        return model[name]
-    except (InvalidInput, KeyError) as error:
-        raise JobError(f"{where}: {error.args[0] if error.args else error}") from error
+        found = model[key]
+    except InvalidInput as error:
+        raise JobError(f"{where}: {error}") from error
+    if not isinstance(found, Parameter):
+        images = ", ".join(f"{key}[{leaf.target.name}]" for leaf in model.leaves())
+        raise JobError(f"{where}: {key} has one value an image; write one of {images}")
+    return found
 
 
 def _tie(table: Mapping[str, Any], models: list[Model], where: str) -> None:

@@ -9,7 +9,6 @@ tables.
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -18,7 +17,7 @@ import numpy as np
 from astropy.table import QTable
 from scipy import sparse
 
-from jointlight.errors import InvalidInput, JointlightWarning, invalid
+from jointlight.errors import InvalidInput, invalid
 from jointlight.io.images import image_from_tree, image_to_tree
 from jointlight.io.models import model_from_tree, model_to_tree
 from jointlight.result import Component, FitResult, FreeParameter, SlotState
@@ -102,7 +101,7 @@ def load(path: str | Path) -> FitResult:
     Returns
     -------
     FitResult
-        With its images, and with its model unless that has a tie by a function.
+        With its images and its model.
     """
     import asdf
 
@@ -126,9 +125,10 @@ def load(path: str | Path) -> FitResult:
     if tree["model"] is not None:
         model = model_from_tree(tree["model"], images)
     raw = tree["result"]
+    arrays: dict[str, Any] = {name: np.array(raw[name]) for name in _ARRAYS}
     return FitResult(
         **{name: raw[name] for name in _SCALARS},
-        **{name: np.array(raw[name]) for name in _ARRAYS},
+        **arrays,
         parameters=tuple(FreeParameter(**item) for item in raw["parameters"]),
         raw_covariance=None if raw["covariance"] is None else np.array(raw["covariance"]),
         images=images,
@@ -149,8 +149,8 @@ def _result_tree(result: FitResult) -> dict[str, Any]:
         **{name: _plain(getattr(result, name)) for name in _SCALARS},
         **{name: np.array(getattr(result, name)) for name in _ARRAYS},
         "parameters": [
-            {"name": p.name, "model": p.model, "unit": p.unit, "lower": float(p.lower),
-             "upper": float(p.upper)}
+            {"name": p.name, "model": p.model, "path": p.path, "unit": p.unit,
+             "lower": float(p.lower), "upper": float(p.upper)}
             for p in result.parameters
         ],
         "covariance": None if result.raw_covariance is None else np.array(result.raw_covariance),
@@ -196,15 +196,7 @@ def _slots_from_tree(tree: Mapping[str, Any]) -> SlotState:
 
 
 def _model_tree(result: FitResult) -> dict[str, Any] | None:
-    if result.model is None:
-        return None
-    try:
-        return model_to_tree(result.model, result)
-    except InvalidInput as error:
-        warnings.warn(
-            f"the model is not written, only its result: {error}", JointlightWarning, stacklevel=3
-        )
-        return None
+    return None if result.model is None else model_to_tree(result.model, result.images)
 
 
 def _table_tree(table: QTable) -> dict[str, Any]:

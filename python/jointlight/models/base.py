@@ -4,8 +4,6 @@
 from __future__ import annotations
 
 import copy
-from abc import ABCMeta, abstractmethod
-from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
@@ -18,6 +16,8 @@ from .display import ParameterView, tree
 from .registry import find_class, register
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
     from jointlight.parameters import Parameter
     from jointlight.result import FitResult
     from jointlight.scene import JacobianCheck, Scene
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 FloatArray = np.ndarray[Any, np.dtype[np.float64]]
 
 
-class _Factory(ABCMeta):
+class _Factory(type):
     """Lets ``Model("sersic galaxy", ...)`` return an instance of the class of that name."""
 
     def __call__(cls, *args: Any, **kwargs: Any) -> Any:
@@ -107,31 +107,27 @@ class Model(metaclass=_Factory):
         target = self._target
         return (target,) if isinstance(target, TargetImage) else tuple(target)
 
-    @abstractmethod
     def leaves(self) -> tuple[Component, ...]:
         """All single components, in order."""
+        raise NotImplementedError
 
-    @abstractmethod
-    def paths(self) -> Iterator[tuple[str, Component]]:
-        """Single components with their path below this model, ``"galaxy 1/r"``."""
+    def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
+        """Every parameter below this model with its path, ``"galaxy 1/Re"``."""
+        raise NotImplementedError
 
     @property
-    @abstractmethod
     def parameters(self) -> Mapping[str, Parameter]:
         """Parameters by name."""
+        raise NotImplementedError
 
-    @abstractmethod
     def __getitem__(self, key: str) -> Any:
         """A parameter by name; of a group, a member by name or anything by path."""
+        raise NotImplementedError
 
     @property
     def all_parameters(self) -> Mapping[str, Parameter]:
         """Every parameter below this model by path, tied and fixed ones included."""
-        found: dict[str, Parameter] = {}
-        for path, leaf in self.paths():
-            for name, parameter in leaf.parameters.items():
-                found[f"{path}/{name}" if path else name] = parameter
-        return ParameterView(found)
+        return ParameterView(dict(self.named_parameters()))
 
     @property
     def free_parameters(self) -> Mapping[str, Parameter]:
@@ -210,7 +206,10 @@ class Model(metaclass=_Factory):
     def images(self) -> list[FloatArray]:
         """Model images of all targets, in their order."""
         scene = self.compile()
-        return [scene.render(image) for image in self.images_modelled]
+        return [
+            scene.render(image) if image in scene.images else np.zeros(image.shape)
+            for image in self.images_modelled
+        ]
 
     def residual(self, target: TargetImage | str | None = None) -> FloatArray:
         """Data minus model, NaN where a pixel is masked; parameters as in `image`."""

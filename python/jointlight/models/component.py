@@ -3,19 +3,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from jointlight.errors import InvalidInput, did_you_mean, invalid
 from jointlight.image import TargetImage, Window
-from jointlight.parameters import Parameter
 from jointlight.psf import PSF, as_psf
 
 from .base import Model
 from .display import ParameterView
 from .spec import AXIS_RATIO, CENTER, FLUX, POSITION_ANGLE, ParameterSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from jointlight.parameters import Parameter
 
 
 class Component(Model):
@@ -142,15 +145,16 @@ class Component(Model):
     @property
     def amplitude_name(self) -> str:
         """Name of the amplitude parameter."""
-        return self.specs(self.amplitude)[-1].name
+        use_flux = self.amplitude == "flux" and self.has_flux
+        return FLUX.name if use_flux else self.amplitude_spec.name
 
     def leaves(self) -> tuple[Component, ...]:
         """The component itself."""
         return (self,)
 
-    def paths(self) -> Iterator[tuple[str, Component]]:
-        """The component itself, under an empty path."""
-        yield "", self
+    def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
+        """Its parameters."""
+        yield from self._parameters.items()
 
     def __getitem__(self, key: str) -> Parameter:
         """Parameter by name."""

@@ -12,7 +12,7 @@ class FlatSky(Component):
     """
 
     type_names = ("flat sky", "sky")
-    profile = "flat sky"
+    profile = "flat_sky"
     is_sky = True
     amplitude_spec = ParameterSpec(
         name="I0", description="surface brightness of the sky", unit="flux / arcsec2"

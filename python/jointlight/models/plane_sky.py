@@ -13,7 +13,7 @@ class PlaneSky(Component):
     """
 
     type_names = ("plane sky",)
-    profile = "plane sky"
+    profile = "plane_sky"
     is_sky = True
     amplitude_spec = ParameterSpec(
         name="I0", description="surface brightness at the window's middle", unit="flux / arcsec2"
@@ -22,6 +22,7 @@ class PlaneSky(Component):
     @classmethod
     def specs(cls, amplitude: str = "brightness") -> tuple[ParameterSpec, ...]:
         """Brightness, then the slopes."""
+        del amplitude  # there is but one kind
         slopes = tuple(
             ParameterSpec(
                 name=f"slope_{axis}",

@@ -50,8 +50,12 @@ def find_class(type_name: object) -> type[Model]:
         )
     found = _CLASSES.get(_key(type_name))
     if found is None:
+        aliases = [name for cls in _CLASSES.values() for name in cls.type_names]
+        hint = did_you_mean(type_name, aliases, list_at_most=0)
+        if "mean" not in hint:
+            hint = did_you_mean(type_name, model_types(), list_at_most=100)
         raise InvalidInput(
-            f"there is no model type {type_name!r}{did_you_mean(type_name, model_types())}",
+            f"there is no model type {type_name!r}{hint}",
             argument="model_type",
         )
     return found

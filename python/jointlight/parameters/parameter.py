@@ -23,11 +23,12 @@ from .ties import (
     resolve_affine,
 )
 from .values import (
+    EVERYWHERE,
     Domain,
     FloatArray,
     Normal,
     finite_array,
-    limit_array,
+    limit_arrays,
     open_as_none,
     plain,
     strip_unit,
@@ -77,7 +78,7 @@ class Parameter:
         fixed: bool = False,
         prior: Normal | None = None,
         shape: tuple[int, ...] = (),
-        domain: Domain = Domain(),
+        domain: Domain = EVERYWHERE,
         period: float | None = None,
         description: str = "",
     ) -> None:
@@ -201,6 +202,15 @@ class Parameter:
             )
         self._uncertainty = np.broadcast_to(array.reshape(-1), (self.size,)).reshape(self.shape)
 
+    def follow_plane_of(self, image: Any) -> None:
+        """Let a SkyCoord be projected on this image's tangent plane."""
+        self._frame = image
+
+    @property
+    def is_plane_position(self) -> bool:
+        """True where a position is held as numbers in the tangent plane."""
+        return self._tie is None and self._sky is None and self._value is not None
+
     def propose(self, value: Any) -> bool:
         """Give a start value where none is set yet; True where something was set.
 
@@ -256,29 +266,9 @@ class Parameter:
             self._low = np.full(self.shape, self.domain.low)
             self._high = np.full(self.shape, self.domain.high)
             return
-        try:
-            low, high = limits
-        except (TypeError, ValueError):
-            raise InvalidInput(
-                f"{self.label}.limits = {limits!r} must be a pair (low, high); "
-                "None leaves an end open"
-            ) from None
-        low_array = limit_array(
-            low, self.shape, self.unit, self.domain.low, f"{self.label}: low limit"
+        low_array, high_array = limit_arrays(
+            limits, self.shape, self.unit, self.domain, f"{self.label}.limits"
         )
-        high_array = limit_array(
-            high, self.shape, self.unit, self.domain.high, f"{self.label}: high limit"
-        )
-        if np.any(low_array >= high_array):
-            raise InvalidInput(
-                f"{self.label}.limits = {limits!r}: the lower one must be below the upper one"
-                + ("; to hold a value use .fixed = True" if np.any(low_array == high_array) else "")
-            )
-        if np.any(low_array < self.domain.low) or np.any(high_array > self.domain.high):
-            raise InvalidInput(
-                f"{self.label}.limits = {limits!r} reach outside {self.domain}, "
-                f"where {self.name} is defined"
-            )
         value = self.stored
         if value is not None and self._tie is None:
             wrapped = wrap_into(value, low_array, high_array, self.period)
@@ -308,11 +298,7 @@ class Parameter:
                 raise InvalidInput(
                     f"{self.label}.prior = {prior!r}: expected jl.Normal(mean, sigma) or None"
                 )
-            for what in (prior.mean, prior.sigma):
-                if np.size(what) not in (1, self.size):
-                    raise InvalidInput(
-                        f"{self.label}.prior = {prior!r}: expected one number or {self.size}"
-                    )
+            prior.check_size(self.size, f"{self.label}.prior")
         self._prior = prior
 
     @property
@@ -425,14 +411,15 @@ class Parameter:
     def _function(
         self,
         function: Callable[..., Any],
-        inputs: Sequence[Parameter] | None,
+        inputs: object,
         scale: ArrayLike,
         offset: ArrayLike,
         jacobian: Callable[..., Any] | None,
     ) -> FunctionTie:
         if isinstance(inputs, Parameter):
             inputs = [inputs]
-        if not inputs or not all(isinstance(p, Parameter) for p in inputs):
+        listed = list(inputs) if isinstance(inputs, (list, tuple)) else []
+        if not listed or not all(isinstance(p, Parameter) for p in listed):
             raise InvalidInput(
                 f"{self.label}: inputs = {inputs!r} must list the parameters the function reads"
             )
@@ -440,7 +427,7 @@ class Parameter:
             raise InvalidInput(f"{self.label}: scale and offset belong inside the function")
         if jacobian is not None and not callable(jacobian):
             raise InvalidInput(f"{self.label}: jacobian = {jacobian!r} must be callable or None")
-        return FunctionTie(function, inputs, jacobian=jacobian, shape=self.shape, label=self.label)
+        return FunctionTie(function, listed, jacobian=jacobian, shape=self.shape, label=self.label)
 
     def _accept(self, tie: Tie) -> None:
         refuse_loop(self, tie)

@@ -48,7 +48,8 @@ def tie_polynomial(
             f"tie_polynomial: wavelengths = {wavelengths!r} must hold one finite number for each "
             f"of the {n} parameters"
         )
-    if not isinstance(degree, (int, np.integer)) or not 0 <= degree < n:
+    order: object = degree
+    if not isinstance(order, (int, np.integer)) or not 0 <= order < n:
         raise InvalidInput(
             f"tie_polynomial: degree = {degree!r} must be an integer from 0 to {n - 1}"
         )

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 FloatArray = NDArray[np.float64]
 
+_TINY = 1e-30  # below it a value is taken for zero
+_LEAST_CHANGE = 1e-8  # relative; a smaller one loses the difference to rounding
 # Optimal relative step of a central difference in float64: the cube root of the rounding unit.
 _STEP = float(np.finfo(np.float64).eps ** (1.0 / 3.0))
 
@@ -71,6 +73,7 @@ class LinearTie(Tie):
         return total
 
     def derivative(self, values: Sequence[FloatArray]) -> FloatArray:
+        del values  # constant
         return np.hstack([np.diag(np.atleast_1d(scale)) for scale in self.scales])
 
     def describe(self) -> str:
@@ -128,7 +131,9 @@ class FunctionTie(Tie):
         name = "function" if name == "<lambda>" else name
         return f"{name}({', '.join(parameter.label for parameter in self.inputs)})"
 
-    def _call(self, function: Callable[..., Any], values: Sequence[FloatArray], what: str) -> Any:
+    def _call(
+        self, function: Callable[..., Any], values: Sequence[FloatArray], what: str
+    ) -> FloatArray:
         """Call with plain floats for scalars and arrays for vectors; name what went wrong."""
         arguments = [float(value) if value.ndim == 0 else value.copy() for value in values]
         try:
@@ -153,29 +158,41 @@ class FunctionTie(Tie):
 
     def _differences(self, values: Sequence[FloatArray]) -> FloatArray:
         """Central differences; one-sided where one side is not finite."""
-        centre: FloatArray | None = None
         columns = []
         for k, value in enumerate(values):
             for index in np.ndindex(value.shape):
                 x = float(value[index])
-                step = _STEP * (abs(x) if x != 0.0 else 1.0)
-                sides, points = [], []
-                for sign in (1.0, -1.0):
-                    moved = value.copy()
-                    moved[index] = x + sign * step
-                    points.append(float(moved[index]))
-                    with np.errstate(all="ignore"):
-                        trial = [*values[:k], moved, *values[k + 1 :]]
-                        sides.append(self.evaluate(trial).ravel())
-                for side in (0, 1):
-                    if not np.all(np.isfinite(sides[side])):
-                        if centre is None:
-                            centre = self.evaluate(values).ravel()
-                        sides[side], points[side] = centre, x
-                width = points[0] - points[1]
-                with np.errstate(all="ignore"):
-                    columns.append((sides[0] - sides[1]) / width)
+                step = _STEP * (abs(x) if abs(x) > _TINY else 1.0)
+                column, change = self._difference(values, k, index, step)
+                # A value much smaller than what the function compares it with: step wider.
+                while change < _LEAST_CHANGE and step < _STEP:
+                    step = min(1e3 * step, _STEP)
+                    column, change = self._difference(values, k, index, step)
+                columns.append(column)
         return np.column_stack(columns)
+
+    def _difference(
+        self, values: Sequence[FloatArray], k: int, index: tuple[int, ...], step: float
+    ) -> tuple[FloatArray, float]:
+        """d value / d inputs[k][index] and the largest relative change it was taken from."""
+        x = float(values[k][index])
+        sides, points = [], []
+        for target in (x + step, x - step):
+            moved = values[k].copy()
+            moved[index] = target
+            with np.errstate(all="ignore"):
+                side = self.evaluate([*values[:k], moved, *values[k + 1 :]]).ravel()
+            if not np.all(np.isfinite(side)):
+                side, target = self.evaluate(values).ravel(), x
+            sides.append(side)
+            points.append(target)
+        if points[0] == points[1]:
+            return np.full(sides[0].shape, np.nan), np.inf
+        with np.errstate(all="ignore"):
+            difference = sides[0] - sides[1]
+            size = np.maximum(np.abs(sides[0]), np.abs(sides[1]))
+            change = float(np.max(np.abs(difference) / np.maximum(size, _TINY)))
+        return difference / (points[0] - points[1]), change
 
 
 def _size(shape: tuple[int, ...]) -> int:

@@ -34,6 +34,9 @@ class Domain(NamedTuple):
         return f"{left}{self.low:g}, {self.high:g}{right}"
 
 
+EVERYWHERE = Domain()
+
+
 @dataclass(frozen=True)
 class Normal:
     """A Gaussian prior: it enters the fit as one more residual, ``(value - mean) / sigma``.
@@ -56,6 +59,36 @@ class Normal:
             object.__setattr__(self, name, plain)
         if np.any(np.asarray(self.sigma) <= 0.0):
             raise InvalidInput(f"Normal: sigma = {self.sigma!r} must be positive")
+
+    def check_size(self, size: int, argument: str) -> None:
+        """Raise where it does not fit a parameter of so many components."""
+        for numbers in (self.mean, self.sigma):
+            if np.size(numbers) not in (1, size):
+                raise InvalidInput(f"{argument} = {self!r}: expected one number or {size}")
+
+
+def limit_arrays(
+    limits: Any, shape: tuple[int, ...], unit: u.UnitBase, domain: Domain, argument: str
+) -> tuple[FloatArray, FloatArray]:
+    """Both ends of a range as arrays of `shape`, checked against the domain."""
+    try:
+        low, high = limits
+    except (TypeError, ValueError):
+        raise InvalidInput(
+            f"{argument} = {limits!r} must be a pair (low, high); None leaves an end open"
+        ) from None
+    low_array = limit_array(low, shape, unit, domain.low, f"{argument}: low limit")
+    high_array = limit_array(high, shape, unit, domain.high, f"{argument}: high limit")
+    if np.any(low_array >= high_array):
+        raise InvalidInput(
+            f"{argument} = {limits!r}: the lower one must be below the upper one"
+            + ("; to hold a value use .fixed = True" if np.any(low_array == high_array) else "")
+        )
+    if np.any(low_array < domain.low) or np.any(high_array > domain.high):
+        raise InvalidInput(
+            f"{argument} = {limits!r} reach outside {domain}, where the parameter is defined"
+        )
+    return low_array, high_array
 
 
 def strip_unit(value: Any, unit: u.UnitBase, argument: str) -> Any:

@@ -156,9 +156,7 @@ def draw_model(
         As for `model_image`.
     """
     scale = brightness_scale(image, vmin=vmin, vmax=vmax)
-    mesh = draw_sky(
-        panel, image, scale.scaled(values), norm=scale.norm, cmap=cmap, flipx=flipx
-    )
+    mesh = draw_sky(panel, image, scale.scaled(values), norm=scale.norm, cmap=cmap, flipx=flipx)
     if colorbar:
         color_bar(panel, mesh, image, scale)
 

@@ -139,7 +139,7 @@ def _draw(
         zeropoint = float(image.zeropoint)
         with np.errstate(divide="ignore", invalid="ignore"):
             seen = data > error
-            detected = data[data > 2.0 * error]
+            detected = data[data > 3.0 * error]
             faintest = zeropoint - 2.5 * np.log10(detected.min() if detected.size else data.max())
             mag = zeropoint - 2.5 * np.log10(data[seen])
             fainter = 2.5 * np.log10(data[seen] / (data[seen] - error[seen] * 0.999))
@@ -151,7 +151,7 @@ def _draw(
         if mag.size:
             panel.set_ylim(float(faintest) + 1.0, float(mag.min()) - 0.5)
         panel.set_ylabel("surface brightness (mag arcsec$^{-2}$)")
-    significant = radius[data > 2.0 * error]
+    significant = radius[data > 3.0 * error]
     # Beyond the last significant annulus there is noise only.
     panel.set_xlim(0.0, 1.2 * float(significant.max()) if significant.size else None)
     panel.set_title(f"{image.name} profile")

@@ -61,7 +61,9 @@ def covariance(
         kind = "corner" if len(chosen) <= _CORNER_MAX else "matrix"
     labels = _labels(result, chosen)
     size = max(4.0, (1.15 if kind == "corner" else 0.42) * len(chosen) + 1.5)
-    figure = NewFigure(figsize=(size, size), layout="constrained") if figure is None else figure
+    if figure is None:
+        # A solved layout of this many axes takes longer than drawing them.
+        figure = NewFigure(figsize=(size, size), layout="constrained" if kind == "matrix" else None)
     if kind == "matrix":
         _matrix(result, chosen, labels, figure)
     else:
@@ -75,9 +77,7 @@ def _chosen(result: FitResult, parameters: list[str] | None) -> list[int]:
         return good
     chosen = []
     for name in parameters:
-        hits = [
-            i for i, p in enumerate(result.parameters) if name in {p.full_name, p.name}
-        ]
+        hits = [i for i, p in enumerate(result.parameters) if name in {p.full_name, p.name}]
         if not hits:
             names = [p.full_name for p in result.parameters]
             raise invalid("parameters", name, "a free parameter", did_you_mean(name, names))
@@ -112,7 +112,11 @@ def _matrix(result: FitResult, chosen: list[int], labels: list[str], figure: Fig
 
 def _corner(result: FitResult, chosen: list[int], labels: list[str], figure: Figure) -> None:
     n = len(chosen)
-    axes: Any = figure.subplots(n, n, sharex="col", squeeze=False)
+    width, height = figure.get_size_inches()
+    room = {"left": 1.0 / width, "bottom": 0.9 / height, "right": 0.97, "top": 0.98}
+    axes: Any = figure.subplots(
+        n, n, sharex="col", squeeze=False, gridspec_kw={"wspace": 0.1, "hspace": 0.1, **room}
+    )
     assert result.covariance is not None
     for row in range(n):
         for column in range(n):
@@ -124,7 +128,9 @@ def _corner(result: FitResult, chosen: list[int], labels: list[str], figure: Fig
             x, sx = result.values[i], result.errors[i]
             if row == column:
                 grid = np.linspace(-3.5, 3.5, 101)
-                ax.fill_between(x + sx * grid, np.exp(-0.5 * grid**2), color=_BLUE, alpha=0.35, lw=0)
+                ax.fill_between(
+                    x + sx * grid, np.exp(-0.5 * grid**2), color=_BLUE, alpha=0.35, lw=0
+                )
                 ax.plot(x + sx * grid, np.exp(-0.5 * grid**2), color=_BLUE, lw=1)
                 ax.set_ylim(0, 1.15)
                 ax.set_yticks([])

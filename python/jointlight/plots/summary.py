@@ -52,10 +52,7 @@ def fit_summary(
 
     model: Any = result.model
     if model is None:
-        raise invalid(
-            "result", Described("one without"), "a fit that carries its model",
-            "a model with a tie by a function cannot be read back from a file",
-        )  # fmt: skip
+        raise invalid("result", Described("one without"), "a fit that carries its model")
     rows, columns = len(result.images), 4 if profile else 3
     if figure is None:
         figure = NewFigure(figsize=(4.5 * columns, 3.7 * rows + 0.5), layout="constrained")

@@ -36,9 +36,11 @@ class FreeParameter:
     Attributes
     ----------
     name : str
-        Parameter name, with its component for a vector: ``Re``, ``center.x``.
+        Parameter name, with its component for a vector: ``Re``, ``center_x``.
     model : str
         Name of the model it belongs to.
+    path : str
+        Unique name within the fit: ``model[path]`` is the parameter.
     unit : str
         Its unit, empty if none.
     lower, upper : float
@@ -47,14 +49,15 @@ class FreeParameter:
 
     name: str
     model: str
+    path: str = ""
     unit: str = ""
     lower: float = -math.inf
     upper: float = math.inf
 
     @property
     def full_name(self) -> str:
-        """``model.name``, unique in a result."""
-        return f"{self.model}.{self.name}"
+        """Its path, or model and name where there is none."""
+        return self.path or f"{self.model}.{self.name}"
 
 
 def _read_only(array: NDArray[Any]) -> NDArray[Any]:
@@ -173,7 +176,7 @@ class FitResult:
 
     @property
     def parameter_names(self) -> tuple[str, ...]:
-        """``model.parameter`` of each free scalar."""
+        """Unique name of each free scalar, its path in the model."""
         return tuple(p.full_name for p in self.parameters)
 
     @cached_property
@@ -273,7 +276,7 @@ class FitResult:
 
         Examples
         --------
-        >>> area, error = result.derived(lambda p: 3.14159 * p["q"] * p["Re"] ** 2)  # doctest: +SKIP
+        >>> area, error = result.derived(lambda p: p["q"] * p["Re"] ** 2)  # doctest: +SKIP
         """
         value, gradient = numerical_gradient(function, self.slots)
         return self._finish(value, gradient, unit)

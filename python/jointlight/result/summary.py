@@ -78,12 +78,12 @@ def text(result: FitResult) -> str:
         Status, quality by image, parameters.
     """
     name = result.model.name if result.model is not None else "fit"
+    quality = f"{result.dof} degrees of freedom, reduced {result.reduced_chi2:.5g}"
+    counts = f"{result.n_linearize} evaluations with derivatives, {result.n_chi2} without"
     lines = [
         f"{name}: {result.message}",
-        f"  chi2 {result.chi2:.6g}, {result.dof} degrees of freedom, "
-        f"reduced {result.reduced_chi2:.5g}",
-        f"  {result.n_linearize} evaluations with derivatives, {result.n_chi2} without, "
-        f"{result.time_s:.3g} s",
+        f"  chi2 {result.chi2:.6g}, {quality}",
+        f"  {counts}, {result.time_s:.3g} s",
     ]
     if result.covariance_scale != 1.0:
         lines.append(f"  errors scaled by {math.sqrt(result.covariance_scale):.4g}")

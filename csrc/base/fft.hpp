@@ -4,7 +4,7 @@
 #pragma once
 
 #include "base/lanes.hpp"
-#include "stages/fft_plan.hpp"
+#include "base/fft_plan.hpp"
 
 namespace jointlight {
 JL_ISA_BEGIN

@@ -1,0 +1,7 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""``python -m jointlight`` is the ``jointlight`` command."""
+
+from jointlight.cli import main
+
+if __name__ == "__main__":
+    main()

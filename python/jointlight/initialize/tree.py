@@ -1,0 +1,241 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Start values for a whole tree of models."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from jointlight.initialize import estimators as est
+from jointlight.initialize.amplitudes import solve_amplitudes
+from jointlight.initialize.search import SourceEstimate, find_source, measure
+from jointlight.initialize.sky import propose_sky
+from jointlight.initialize.sources import (
+    Source,
+    find_sources,
+    middle,
+    propose_values,
+    request_for,
+    roots,
+)
+from jointlight.initialize.stamp import MAX_SIDE, Stamp, cut
+from jointlight.initialize.trial import Trial
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from jointlight.models import Model
+
+Array = est.Array
+
+# half a side of the stamp searched, in widths of the source's adaptive Gaussian: wide, because
+# that Gaussian is narrow for a cuspy profile
+REACH = 14.0
+
+
+def initialize_model(
+    model: Model,
+    *,
+    overwrite: bool = False,
+    n_candidates: int = 2,
+    n_iterations: int = 5,
+    max_side: int = MAX_SIDE,
+) -> None:
+    """Give every unset parameter of a model a start value from the data.
+
+    Skies come first, then the sources, each in the image that tells most about it (resolution
+    times signal-to-noise) before the others, bright ones before the faint ones near them. Values
+    that are set are kept and used. At the end the amplitudes that were not set are solved for
+    together, by linear least squares in all images.
+
+    Parameters
+    ----------
+    model : Model
+        A component, a group or a joint model.
+    overwrite : bool
+        Forget the values of free parameters first.
+    n_candidates : int
+        Starts of each source that are taken a few Levenberg-Marquardt steps further; 0: none.
+    n_iterations : int
+        How many steps.
+    max_side : int
+        Pixels on a side above which an image is binned for the search.
+    """
+    leaves = model.leaves()
+    parameters = [p for leaf in leaves for p in leaf.parameters.values()]
+    if overwrite:
+        for parameter in roots(parameters):
+            if parameter.is_free:
+                parameter.value = None
+    unset = [p for p in roots(parameters) if p.array is None]
+    if not unset:
+        return
+    backgrounds = {leaf.target.id: np.zeros(leaf.target.shape) for leaf in leaves}
+    skies = [leaf for leaf in leaves if leaf.is_sky]
+    for leaf in skies:
+        propose_sky(leaf, backgrounds[leaf.target.id])
+    free_sky = {
+        leaf.target.id
+        for leaf in skies
+        if leaf[leaf.amplitude_name] in unset and leaf[leaf.amplitude_name].is_free
+    }
+    galaxies = [leaf for leaf in leaves if not leaf.is_sky]
+    sources = find_sources(galaxies, backgrounds)
+    options = {"n_candidates": n_candidates, "n_iterations": n_iterations}
+    walk = _Walk(sources, backgrounds, free_sky, max_side, options)
+    walk.run()
+    structural = {
+        id(p)
+        for leaf in galaxies
+        for name, parameter in leaf.parameters.items()
+        if name != leaf.amplitude_name
+        for p in roots([parameter])
+    }
+    linear = [p for p in unset if id(p) not in structural and p.is_free]
+    if linear and not model.unset_parameters:
+        solve_amplitudes(model, linear)
+
+
+class _Walk:
+    """Takes the sources in the order of what is known best, on data minus those done."""
+
+    def __init__(
+        self,
+        sources: list[Source],
+        backgrounds: dict[str, Array],
+        free_sky: set[str],
+        max_side: int,
+        options: dict[str, Any],
+    ) -> None:
+        self.sources = sources
+        self.light = backgrounds
+        self.free_sky = free_sky
+        self.max_side = max_side
+        self.options = options
+
+    def run(self) -> None:
+        """Give every source its start values."""
+        for source in self.sources:
+            self._score(source)
+        for source in sorted(self.sources, key=lambda s: -s.score):
+            self._start(source)
+            source.done = True
+
+    def _stamp(self, source: Source, radius: float | None = None) -> Stamp | None:
+        place = source.place
+        return cut(
+            source.image,
+            source.window,
+            psf=source.leaves[0].psf_at(*(place or middle(source.window))),
+            background=self.light[source.image.id],
+            centre=place,
+            radius=radius if place is not None else None,
+            ignore=self._ignored(source),
+            max_side=self.max_side,
+        )
+
+    def _score(self, source: Source) -> None:
+        """How much the image tells about the source, and how far it reaches."""
+        stamp = self._stamp(source)
+        if stamp is None:
+            return
+        centre, near = self._look(source, stamp)
+        found = measure(stamp, centre=centre, near=near)
+        if stamp.block > 1 and np.sqrt(np.trace(found.observed) / 2) < 3.0:
+            # too small for the binned image: again, close up
+            source.hint = source.place or stamp.to_image_pixel(found.x, found.y)
+            close = self._stamp(source, radius=self.max_side / 2)
+            if close is not None:
+                stamp = close
+                centre, near = self._look(source, stamp)
+                found = measure(stamp, centre=centre, near=near)
+        width = float(np.sqrt(np.linalg.eigvalsh(found.observed)[-1])) * stamp.block
+        psf = float(np.sqrt(np.trace(stamp.psf_covariance) / 2 * stamp.pixel_area))
+        source.score = max(found.snr, 0.0) / max(psf, 1e-12)
+        source.extent = REACH * width
+        if source.place is None and found.snr > 0 and stamp.block > 1:
+            source.hint = stamp.to_image_pixel(found.x, found.y)
+
+    def _start(self, source: Source) -> None:
+        """Search on the source's stamp, hand out the values, add its light to the image's."""
+        stamp = self._stamp(source, radius=max(source.extent, 12.0))
+        if stamp is None:
+            return
+        estimate = self._search(source, stamp)
+        for leaf, values in zip(source.leaves, estimate.values, strict=True):
+            propose_values(leaf, values)
+        if any(other is not source and not other.done for other in self._neighbours(source)):
+            self._add_light(source)
+
+    def _search(self, source: Source, stamp: Stamp) -> SourceEstimate:
+        requests = [request_for(leaf, stamp) for leaf in source.leaves]
+        centre, near = self._look(source, stamp)
+        cropped = stamp.block * max(stamp.data.shape) < 0.7 * max(b - a for a, b in source.window)
+        # a sky cannot be told from the wings in a crop: there the estimate is kept
+        with_sky = source.image.id in self.free_sky and not cropped
+        return find_source(
+            stamp, requests, with_sky=with_sky, near=None if centre else near, **self.options
+        )
+
+    def _look(
+        self, source: Source, stamp: Stamp
+    ) -> tuple[tuple[float, float] | None, tuple[float, float] | None]:
+        """Known centre and hint in stamp pixels."""
+        half = (stamp.block - 1) / 2
+        out: list[tuple[float, float] | None] = []
+        for place in (source.centre, source.hint):
+            if place is None:
+                out.append(None)
+                continue
+            x = (place[0] - stamp.corner[0] - half) / stamp.block
+            y = (place[1] - stamp.corner[1] - half) / stamp.block
+            out.append((x, y))
+        return out[0], out[1]
+
+    def _neighbours(self, source: Source) -> Iterator[Source]:
+        """Sources whose window overlaps in the same image."""
+        (x0, x1), (y0, y1) = source.window
+        for other in self.sources:
+            if other is source or other.image is not source.image:
+                continue
+            (u0, u1), (v0, v1) = other.window
+            if x0 < u1 and u0 < x1 and y0 < v1 and v0 < y1:
+                yield other
+
+    def _ignored(self, source: Source) -> Array | None:
+        """Pixels nearer to a source that is yet to come than to this one."""
+        place = source.place
+        others = [s.place for s in self._neighbours(source) if not s.done]
+        around = [p for p in others if p is not None]
+        if place is None or not around:
+            return None
+        (x0, x1), (y0, y1) = source.window
+        xx = np.arange(x0, x1)[None, :]
+        yy = np.arange(y0, y1)[:, None]
+        own = (xx - place[0]) ** 2 + (yy - place[1]) ** 2
+        nearest = np.min([(xx - p[0]) ** 2 + (yy - p[1]) ** 2 for p in around], axis=0)
+        ignored = np.zeros(source.image.shape, dtype=bool)
+        ignored[y0:y1, x0:x1] = nearest < own
+        return ignored
+
+    def _add_light(self, source: Source) -> None:
+        """Add the source's model to what is subtracted for those still to come."""
+        image = source.image
+        for leaf in source.leaves:
+            arrays = [a for p in leaf.parameters.values() if (a := p.array) is not None]
+            if len(arrays) < len(leaf.parameters):
+                continue
+            stamp = cut(
+                image,
+                leaf.window,
+                psf=leaf.psf_at(*(source.place or middle(leaf.window))),
+                max_side=max(image.shape),
+            )
+            if stamp is None:
+                continue
+            request = request_for(leaf, stamp)
+            trial = Trial(stamp, [request], stamp.weight, with_sky=False)
+            values = np.concatenate([np.ravel(a) for a in arrays])
+            (u0, u1), (v0, v1) = leaf.window
+            self.light[image.id][v0:v1, u0:u1] += trial.unit_image(0, values)

@@ -1,0 +1,213 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Models as plain trees of numbers, text and arrays, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from jointlight.errors import warn_user
+from jointlight.image import TargetImage, TargetImageList
+from jointlight.io.images import psf_from_tree, psf_to_tree
+from jointlight.models import Component, Group, Joint, Model
+from jointlight.parameters import LinearTie, Normal, Parameter, dependency_order
+
+__all__ = ["model_from_tree", "model_to_tree"]
+
+
+def model_to_tree(model: Model, images: Sequence[TargetImage]) -> dict[str, Any]:
+    """A model as a tree.
+
+    Parameters
+    ----------
+    model : Model
+        The model.
+    images : sequence of TargetImage
+        The images it refers to, by index.
+
+    Returns
+    -------
+    dict
+        Structure, parameters and ties. A parameter that follows a function is written as fixed
+        at its value, with a warning.
+    """
+    parameters = dict(model.all_parameters)
+    inside = {id(parameter) for parameter in parameters.values()}
+    # Others come in through ties: a polynomial's coefficients, parameters of another model.
+    outside = [p for p in dependency_order(parameters.values()) if id(p) not in inside]
+    parameters |= {f"@{number}": parameter for number, parameter in enumerate(outside)}
+    paths = {id(parameter): path for path, parameter in parameters.items()}
+    ties = []
+    lost = []
+    for path, parameter in parameters.items():
+        tie = parameter.current_tie
+        if tie is None:
+            continue
+        if isinstance(tie, LinearTie):
+            ties.append(
+                {
+                    "parameter": path,
+                    "inputs": [paths[id(p)] for p in tie.inputs],
+                    "scales": [np.array(scale) for scale in tie.scales],
+                    "offset": np.array(tie.offset),
+                }
+            )
+        else:
+            lost.append(path)
+    if lost:
+        warn_user(
+            f"{', '.join(lost)}: a tie by a function cannot be written; in the file the parameter "
+            "is fixed at its value"
+        )
+    return {
+        "structure": _structure(model, images),
+        "parameters": {
+            path: _parameter(parameter, lost=path in lost) for path, parameter in parameters.items()
+        },
+        "outside": [
+            {"name": p.name, "owner": p.owner, "unit": p.unit.to_string(), "shape": list(p.shape)}
+            for p in outside
+        ],
+        "ties": ties,
+    }
+
+
+def _structure(model: Model, images: Sequence[TargetImage]) -> dict[str, Any]:
+    tree: dict[str, Any] = {
+        "name": model.name,
+        "images": [_index(image, images) for image in model.images_modelled],
+    }
+    if isinstance(model, Component):
+        (x0, x1), (y0, y1) = model.window
+        return tree | {
+            "kind": "component",
+            "type": model.model_type,
+            "window": [[int(x0), int(x1)], [int(y0), int(y1)]],
+            "amplitude": model.amplitude,
+            **_psf(model),
+        }
+    assert isinstance(model, Group)
+    members = [_structure(member, images) for member in model.models]
+    if isinstance(model, Joint):
+        return tree | {"kind": "joint", "per_image": list(model.per_image), "models": members}
+    return tree | {"kind": "group", "models": members}
+
+
+def _index(image: TargetImage, images: Sequence[TargetImage]) -> int:
+    return next(index for index, one in enumerate(images) if one is image)
+
+
+def _psf(leaf: Component) -> dict[str, Any]:
+    """PSF of a component where it is not its image's."""
+    (x0, x1), (y0, y1) = leaf.window
+    middle = (0.5 * (x0 + x1 - 1), 0.5 * (y0 + y1 - 1))
+    own = leaf.psf_at(*middle)
+    from_image = own is leaf.target.psf
+    return {
+        "psf_convolve": leaf.has_psf or leaf.target.psf is None,
+        "psf": None if own is None or from_image else psf_to_tree(own),
+    }
+
+
+def _parameter(parameter: Parameter, *, lost: bool) -> dict[str, Any]:
+    array, error, prior = parameter.array, parameter.uncertainty, parameter.prior
+    low, high = parameter.bounds
+    return {
+        "value": None if array is None else np.array(array),
+        "uncertainty": None if error is None else np.array(error),
+        "lower": np.array(low),
+        "upper": np.array(high),
+        "fixed": bool(parameter.fixed) or lost,
+        "prior": None if prior is None else [np.array(prior.mean), np.array(prior.sigma)],
+    }
+
+
+def model_from_tree(tree: Mapping[str, Any], images: Sequence[TargetImage]) -> Model:
+    """The model of a tree.
+
+    Parameters
+    ----------
+    tree : mapping
+        What `model_to_tree` returned.
+    images : sequence of TargetImage
+        The images it refers to.
+
+    Returns
+    -------
+    Model
+        With the values, limits, priors and ties it had.
+    """
+    target = TargetImageList(images) if len(images) > 1 else images[0]
+    model = _build(tree["structure"], images, target)
+    parameters = dict(model.all_parameters)
+    for number, one in enumerate(tree["outside"]):
+        parameter = Parameter(one["name"], unit=one["unit"], shape=tuple(one["shape"]))
+        parameter.owner = one["owner"]
+        parameters[f"@{number}"] = parameter
+    for path, settings in tree["parameters"].items():
+        parameter = parameters[path]
+        parameter.untie()
+        _configure(parameter, settings)
+    for tie in tree["ties"]:
+        parameter = parameters[tie["parameter"]]
+        parameter.tie_linear(
+            [parameters[path] for path in tie["inputs"]],
+            scales=[np.array(scale) for scale in tie["scales"]],
+            offset=np.array(tie["offset"]),
+        )
+        error = tree["parameters"][tie["parameter"]]["uncertainty"]
+        parameter.uncertainty = None if error is None else np.array(error)
+    return model
+
+
+def _build(
+    tree: Mapping[str, Any],
+    images: Sequence[TargetImage],
+    whole: TargetImage | TargetImageList,
+) -> Model:
+    own = [images[index] for index in tree["images"]]
+    if tree["kind"] == "component":
+        return Model(tree["type"], target=own[0], **_options(tree))
+    target: Any = whole if len(own) == len(images) else own[0]
+    if 1 < len(own) < len(images):
+        target = TargetImageList(own)
+    if tree["kind"] == "group":
+        members = [_build(member, images, whole) for member in tree["models"]]
+        return Group(members, target=target, name=tree["name"])
+    options = {member["name"]: _options(member) for member in tree["models"]}
+    first = tree["models"][0]
+    common: dict[str, Any] = {k: first[k] for k in ("amplitude", "psf_convolve")}
+    for key in ("window", "psf"):
+        common[key] = {name: one[key] for name, one in options.items() if one.get(key) is not None}
+    return Joint(
+        first["type"], target=target, name=tree["name"], per_image=tree["per_image"], **common
+    )
+
+
+def _options(tree: Mapping[str, Any]) -> dict[str, Any]:
+    options: dict[str, Any] = {k: tree[k] for k in ("name", "amplitude", "psf_convolve")}
+    options["window"] = tuple(tuple(pair) for pair in tree["window"])
+    if tree["psf"] is not None:
+        options["psf"] = psf_from_tree(tree["psf"])
+    return options
+
+
+def _configure(parameter: Parameter, settings: Mapping[str, Any]) -> None:
+    given: dict[str, Any] = {
+        "limits": (np.array(settings["lower"]), np.array(settings["upper"])),
+        "value": None if settings["value"] is None else np.array(settings["value"]),
+    }
+    if settings["prior"] is not None:
+        mean, sigma = (np.array(part) for part in settings["prior"])
+        given["prior"] = Normal(_plain(mean), _plain(sigma))
+    parameter.value = None  # a default may lie outside the limits to be set
+    parameter.configure(given)
+    parameter.fixed = bool(settings["fixed"])
+    if settings["uncertainty"] is not None:
+        parameter.uncertainty = np.array(settings["uncertainty"])
+
+
+def _plain(array: Any) -> Any:
+    return float(array) if array.ndim == 0 else tuple(float(v) for v in array)

@@ -1,0 +1,18 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The compiled problem: models and images flattened into the core's tables."""
+
+from .compile import check_profile, compile, same_plane
+from .jacobian import JacobianCheck
+from .scene import Scene, Tile
+from .slots import SlotMap, root_parameters
+
+__all__ = [
+    "JacobianCheck",
+    "Scene",
+    "SlotMap",
+    "Tile",
+    "check_profile",
+    "compile",
+    "root_parameters",
+    "same_plane",
+]

@@ -1,0 +1,309 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The compiled problem as Python sees it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from jointlight.errors import InvalidInput, did_you_mean
+from jointlight.image import TargetImage
+
+from . import jacobian as jacobians
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from scipy import sparse
+
+    from jointlight.parameters import Parameter
+
+    from .compile import Compilable, Leaf
+    from .jacobian import JacobianCheck
+    from .slots import SlotMap
+
+FloatArray = NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tile:
+    """One component on one image.
+
+    Attributes
+    ----------
+    leaf : Component
+        The model it comes from.
+    index : int
+        Its number in the core.
+    image, source, psf : int
+        Which image, source and PSF of the scene; no PSF is -1.
+    profile : str
+        The core's name of the profile.
+    amplitude : {"brightness", "flux"}
+        What its amplitude slot is.
+    window : tuple
+        ``((x0, x1), (y0, y1))``.
+    slots : ndarray
+        Slot of each of `slot_names`.
+    slot_names : tuple of str
+        ``("center_x", "center_y", "q", ...)``.
+    map_error_px : float
+        Largest error of the local map over the window, in pixels.
+    """
+
+    leaf: Leaf
+    index: int
+    image: int
+    source: int
+    psf: int
+    profile: str
+    amplitude: str
+    window: tuple[tuple[int, int], tuple[int, int]]
+    slots: NDArray[np.int64]
+    slot_names: tuple[str, ...]
+    map_error_px: float
+
+
+class Scene:
+    """A model compiled for drawing and fitting; `jointlight.scene.compile` makes it.
+
+    Values that were fixed when it was compiled, windows and data are part of it; after changing
+    those, compile again. All vectors ``v`` hold the free parameters in their natural units, in
+    the order of `names`; left out, they are the last ones assigned, at first `v0`.
+
+    Attributes
+    ----------
+    model : Model
+    core : object
+        The core's scene.
+    images : tuple of TargetImage
+        In the core's order.
+    tiles : tuple of Tile
+    sources : tuple of Source
+    slots : SlotMap
+        From free parameters to slots.
+    """
+
+    def __init__(
+        self,
+        *,
+        model: Compilable,
+        core: Any,
+        images: Sequence[TargetImage],
+        tiles: Sequence[Tile],
+        sources: Sequence[Any],
+        slots: SlotMap,
+    ) -> None:
+        self.model = model
+        self.core = core
+        self.images = tuple(images)
+        self.tiles = tuple(tiles)
+        self.sources = tuple(sources)
+        self.slots = slots
+        self._v = slots.start.copy()
+
+    # --- parameters -----------------------------------------------------------------------
+
+    @property
+    def v0(self) -> FloatArray:
+        """Free parameters when it was compiled, [n_free]."""
+        return self.slots.start.copy()
+
+    @property
+    def v(self) -> FloatArray:
+        """Free parameters last assigned, [n_free]."""
+        return self._v.copy()
+
+    @property
+    def free_parameters(self) -> list[tuple[Parameter, int]]:
+        """Parameter and component of each free scalar."""
+        return list(self.slots.free)
+
+    @property
+    def names(self) -> list[str]:
+        """Path of each free scalar, unique."""
+        return list(self.slots.names)
+
+    @property
+    def n_free(self) -> int:
+        """Number of free scalars."""
+        return self.slots.n_free
+
+    def slot_values(self, v: Any = None) -> FloatArray:
+        """All slots, [n_slots]."""
+        return self.slots.values(self._vector(v))
+
+    def slot_jacobian(self, v: Any = None) -> sparse.csr_array:
+        """d slot / d free, [n_slots, n_free]."""
+        return self.slots.jacobian(self._vector(v))
+
+    def tie_errors(self) -> list[Exception]:
+        """What function ties last raised while they were evaluated for the core."""
+        return [b.last_error for b, _ in self.slots.blocks if b.last_error is not None]
+
+    def assign(self, v: Any, covariance: Any = None, *, at_bound: Any = None) -> None:
+        """Write values and standard errors into the model's parameters.
+
+        Parameters
+        ----------
+        v : array
+            [n_free].
+        covariance : array, optional
+            [n_free, n_free]; rows of NaN for parameters without an error. Without it all
+            uncertainties are cleared.
+        at_bound : array of bool, optional
+            Parameters held at a limit: they have no error and give none to those tied to them.
+        """
+        v = self._vector(v)
+        held = np.zeros(self.n_free, bool) if at_bound is None else np.asarray(at_bound, bool)
+        errors = None
+        if covariance is not None:
+            covariance = np.asarray(covariance, dtype=np.float64)
+            if covariance.shape != (self.n_free, self.n_free):
+                raise InvalidInput(
+                    f"covariance has shape {covariance.shape}, expected "
+                    f"({self.n_free}, {self.n_free})"
+                )
+            diagonal = np.diagonal(covariance)
+            with np.errstate(invalid="ignore"):
+                errors = np.where(held, np.nan, np.sqrt(diagonal))
+        at = 0
+        while at < self.n_free:
+            p = self.slots.free[at][0]
+            part = slice(at, at + p.size)
+            p.set_fitted(v[part], None if errors is None else errors[part])
+            at += p.size
+        jacobian = self.slots.jacobian(v)
+        for p in self.slots.used:
+            if p.is_free:
+                continue
+            p.uncertainty = None
+            if p.is_tied and covariance is not None:
+                rows = jacobian[self.slots.slots_of(p), :]
+                p.uncertainty = [_spread(rows[[k], :], covariance, held) for k in range(p.size)]
+        self._v = v.copy()
+
+    # --- evaluation -----------------------------------------------------------------------
+
+    def render(self, image: TargetImage | int | str, v: Any = None) -> FloatArray:
+        """Model image, [h, w]."""
+        return np.asarray(self.core.render(self._vector(v), self.image_index(image)))
+
+    def render_tile(self, tile: Tile | int, v: Any = None) -> FloatArray:
+        """One component within its window."""
+        index = tile.index if isinstance(tile, Tile) else int(tile)
+        return np.asarray(self.core.render_tile(self._vector(v), index))
+
+    def chi2(self, v: Any = None) -> float:
+        """chi2 (Poisson: -2 ln L) over the windows, priors included."""
+        return float(self.core.chi2(self._vector(v)))
+
+    def linearize(self, v: Any = None) -> tuple[float, FloatArray, FloatArray]:
+        """chi2, half its gradient [n_free], and J^T W J [n_free, n_free]."""
+        chi2, gradient, hessian = self.core.linearize(self._vector(v))
+        return float(chi2), np.asarray(gradient), np.asarray(hessian)
+
+    def jacobian(self, image: TargetImage | int | str, v: Any = None) -> FloatArray:
+        """d image / d free, [n_free, h, w]; for small scenes."""
+        return np.asarray(self.core.jacobian(self._vector(v), self.image_index(image)))
+
+    def fit(
+        self,
+        options: Mapping[str, Any] | None = None,
+        callback: Callable[[dict[str, Any]], bool | None] | None = None,
+        *,
+        v: Any = None,
+    ) -> dict[str, Any]:
+        """The core's Levenberg-Marquardt fit; assigns nothing. See `jointlight.fit.LM`."""
+        outcome = self.core.fit(self._vector(v), dict(options or {}), callback)
+        return dict(outcome)
+
+    def describe(self) -> dict[str, Any]:
+        """How the core draws each tile: box, renderer, threads."""
+        return dict(self.core.describe())
+
+    def check_jacobian(
+        self,
+        v: Any = None,
+        *,
+        parameters: Sequence[str] | None = None,
+        step: float = 1e-3,
+        tolerance: float = 1e-6,
+    ) -> JacobianCheck:
+        """Compare analytic derivatives with fourth-order finite differences.
+
+        Parameters
+        ----------
+        v : array, optional
+            Where; [n_free].
+        parameters : sequence of str, optional
+            Names of those to check, default all.
+        step : float, optional
+            In units of a pixel for positions, of the value for others, of 30 deg for PA.
+        tolerance : float, optional
+            Relative to the largest derivative in the image.
+
+        Returns
+        -------
+        JacobianCheck
+        """
+        for name in parameters or ():
+            if name not in self.names:
+                raise InvalidInput(
+                    f"no free parameter is named {name!r}{did_you_mean(name, self.names)}"
+                )
+        if not (np.isfinite(step) and step > 0.0):
+            raise InvalidInput(f"step = {step!r} must be positive", argument="step")
+        return jacobians.check_jacobian(
+            self, self._vector(v), parameters=parameters, step=step, tolerance=tolerance
+        )
+
+    # --- details --------------------------------------------------------------------------
+
+    def image_index(self, image: TargetImage | int | str) -> int:
+        """Number of an image in the core."""
+        if isinstance(image, (int, np.integer)):
+            if not 0 <= int(image) < len(self.images):
+                raise InvalidInput(f"image = {image} is outside 0 to {len(self.images) - 1}")
+            return int(image)
+        for k, known in enumerate(self.images):
+            if known is image or known.name == image:
+                return k
+        shown = image.name if isinstance(image, TargetImage) else image
+        names = [known.name for known in self.images]
+        raise InvalidInput(f"image {shown!r} is not in this scene{did_you_mean(shown, names)}")
+
+    def _vector(self, v: Any) -> FloatArray:
+        if v is None:
+            return self._v
+        array = np.ascontiguousarray(v, dtype=np.float64)
+        if array.shape != (self.n_free,):
+            raise InvalidInput(
+                f"v has shape {array.shape}, expected ({self.n_free},): one number for each of "
+                "scene.names"
+            )
+        return array
+
+    def __repr__(self) -> str:
+        return (
+            f"<Scene of {self.model.name!r}: {len(self.tiles)} tiles on {len(self.images)} "
+            f"images, {self.n_free} free parameters, {len(self.sources)} sources>"
+        )
+
+    def __reduce__(self) -> Any:
+        raise TypeError("a Scene cannot be pickled; pickle its model and compile that again")
+
+
+def _spread(row: sparse.csr_array, covariance: FloatArray, held: NDArray[np.bool_]) -> float:
+    """Standard error of one slot, [1, n_free] row of its derivatives."""
+    row = row.tocsr()
+    used = [(i, d) for i, d in zip(row.indices, row.data, strict=True) if d != 0.0 and not held[i]]
+    if not used:
+        return 0.0 if row.nnz == 0 else float("nan")
+    index = np.array([i for i, _ in used])
+    weights = np.array([d for _, d in used])
+    variance = float(weights @ covariance[np.ix_(index, index)] @ weights)
+    return float(np.sqrt(variance)) if variance >= 0.0 else float("nan")

@@ -1,0 +1,440 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The map from free parameters to slots: ties, limits and priors flattened into tables.
+
+A *slot* is one scalar that a component needs (centre x, axis ratio, ...). Slots of parameters
+that are equal by ties are one slot. Linear ties become rows of a sparse matrix, function ties
+blocks that carry a callable and its Jacobian.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from jointlight.errors import InvalidInput
+from jointlight.parameters import (
+    Affine,
+    FunctionTie,
+    LinearTie,
+    Parameter,
+    dependency_order,
+    resolve_affine,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from numpy.typing import ArrayLike
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+
+# A start may sit this far outside its limits, relative to their size, and is moved onto them:
+# the rounding of a tie, not a mistake.
+_ROUNDING = 1e-12
+
+
+def root_parameters(named: Mapping[str, Parameter]) -> dict[str, Parameter]:
+    """Return the untied parameters that everything in `named` follows from, by path.
+
+    One that is not in `named` goes by its own label.
+    """
+    paths: dict[int, str] = {}
+    for path, parameter in named.items():
+        paths.setdefault(id(parameter), path)
+    roots: dict[str, Parameter] = {}
+    for parameter in dependency_order(named.values()):
+        if parameter.is_tied:
+            continue
+        base = name = paths.get(id(parameter), parameter.label)
+        k = 1
+        while name in roots:
+            k += 1
+            name = f"{base} ({k})"
+        roots[name] = parameter
+    return roots
+
+
+class FunctionBlock:
+    """Slots that depend on the same function ties, evaluated together.
+
+    Called by the core with the values of its inputs; returns slot values and their Jacobian
+    [n_outputs, n_inputs]. It never raises: what fails gives NaN, which the fit rejects as a
+    step, and is kept in `last_error`.
+    """
+
+    def __init__(
+        self,
+        outputs: Sequence[Parameter],
+        input_of: Mapping[tuple[Parameter, int], int],
+    ) -> None:
+        self.order = dependency_order(outputs)
+        self.outputs = tuple(outputs)
+        free = [p for p in self.order if p.is_free]
+        self.inputs: IntArray = np.array(
+            [input_of[p, k] for p in free for k in range(p.size)], dtype=np.int64
+        )
+        self._free = free
+        self._held = {p: p.array for p in self.order if not p.is_tied and not p.is_free}
+        self.n_outputs = sum(p.size for p in outputs)
+        self.last_error: Exception | None = None
+
+    def __call__(self, v: ArrayLike) -> tuple[FloatArray, FloatArray]:
+        try:
+            with np.errstate(all="ignore"):
+                values, jacobian = self.evaluate(np.asarray(v, dtype=np.float64))
+        except Exception as error:
+            self.last_error = error
+            shape = (self.n_outputs, len(self.inputs))
+            return np.full(self.n_outputs, np.nan), np.full(shape, np.nan)
+        return values, jacobian
+
+    def evaluate(self, v: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Values [n_outputs] and Jacobian [n_outputs, n_inputs]; raises what a function raises."""
+        n = len(self.inputs)
+        values: dict[Parameter, FloatArray] = {}
+        gradients: dict[Parameter, FloatArray] = {}  # [size, n]
+        at = 0
+        for p in self._free:
+            values[p] = v[at : at + p.size].reshape(p.shape)
+            gradients[p] = np.eye(p.size, n, at)
+            at += p.size
+        for p, held in self._held.items():
+            assert held is not None
+            values[p] = held
+            gradients[p] = np.zeros((p.size, n))
+        for p in self.order:
+            tie = p.current_tie
+            if tie is None:
+                continue
+            given = [values[q] for q in tie.inputs]
+            values[p] = tie.evaluate(given)
+            gradients[p] = tie.derivative(given) @ np.vstack([gradients[q] for q in tie.inputs])
+        return (
+            np.concatenate([values[p].ravel() for p in self.outputs]),
+            np.vstack([gradients[p] for p in self.outputs]),
+        )
+
+
+class SlotMap:
+    """Free parameters, slots, and what lies between.
+
+    Parameters
+    ----------
+    named : mapping of str to Parameter
+        All parameters of the model by path; they give the free ones their names.
+    used : iterable of Parameter
+        Those that components need, in order.
+
+    Attributes
+    ----------
+    free : list of (Parameter, int)
+        The free scalars: parameter and component.
+    names : list of str
+        Their paths, ``"galaxy 1/center_x"``.
+    start, lower, upper : ndarray
+        [n_free], natural units; infinite where there is no limit.
+    prior_mean, prior_sigma : ndarray
+        [n_free]; NaN where there is no prior.
+    matrix : scipy.sparse.csr_array
+        [n_slots, n_free]; rows of slots that come from functions hold the pattern only.
+    constants : ndarray
+        [n_slots].
+    blocks : list of (FunctionBlock, ndarray)
+        Function ties with the slots they write.
+    """
+
+    def __init__(self, named: Mapping[str, Parameter], used: Iterable[Parameter]) -> None:
+        self.used = list(dict.fromkeys(used))
+        order = dependency_order(self.used)
+        self._paths: dict[int, str] = {}
+        for path, p in named.items():
+            self._paths.setdefault(id(p), path)
+        _refuse_unset([self.path(p) for p in order if not p.is_tied and p.stored is None])
+        self._list_free(order)
+        self._affine = resolve_affine(order)
+        self._by_function = _follows_function(order)
+        self._check_values()
+        self._set_limits()
+        self._set_priors()
+        self._make_slots()
+
+    def path(self, p: Parameter) -> str:
+        """Path of a parameter in the model; its own label where it belongs to another."""
+        return self._paths.get(id(p), p.label)
+
+    @property
+    def n_free(self) -> int:
+        """Number of free scalars."""
+        return len(self.free)
+
+    @property
+    def n_slots(self) -> int:
+        """Number of slots."""
+        return len(self.constants)
+
+    def slots_of(self, p: Parameter) -> IntArray:
+        """Slot of each component of a used parameter."""
+        return self._slots[id(self._representative(p))]
+
+    def values(self, v: FloatArray) -> FloatArray:
+        """Slot values, [n_slots]."""
+        slots = self.constants + self.matrix @ v
+        for block, where in self.blocks:
+            slots[where] = block(v[block.inputs])[0]
+        return np.asarray(slots, dtype=np.float64)
+
+    def jacobian(self, v: FloatArray) -> sparse.csr_array:
+        """d slot / d free, [n_slots, n_free]."""
+        if not self.blocks:
+            return self.matrix.copy()
+        by_function = np.zeros(self.n_slots, dtype=bool)
+        rows, columns, data = [], [], []
+        for block, where in self.blocks:
+            by_function[where] = True
+            gradient = block(v[block.inputs])[1]
+            rows.append(np.repeat(where, len(block.inputs)))
+            columns.append(np.tile(block.inputs, len(where)))
+            data.append(gradient.ravel())
+        keep = sparse.diags_array((~by_function).astype(np.float64))
+        extra = sparse.coo_array(
+            (np.concatenate(data), (np.concatenate(rows), np.concatenate(columns))),
+            shape=self.matrix.shape,
+        )
+        return sparse.csr_array(keep @ self.matrix + extra)
+
+    # --- building -------------------------------------------------------------------------
+
+    def _list_free(self, order: Sequence[Parameter]) -> None:
+        self.free: list[tuple[Parameter, int]] = []
+        self.names: list[str] = []
+        start: list[float] = []
+        taken: set[str] = set()
+        for p in order:
+            if not p.is_free:
+                continue
+            base = self.path(p)
+            prefix = base[: len(base) - len(p.name)] if base.endswith(p.name) else f"{base} "
+            names = [prefix + component for component in p.component_names]
+            k = 1
+            while taken.intersection(names):
+                k += 1
+                names = [f"{prefix}{component} ({k})" for component in p.component_names]
+            taken.update(names)
+            value = p.stored
+            assert value is not None
+            for component, x in enumerate(np.ravel(value)):
+                self.free.append((p, component))
+                self.names.append(names[component])
+                start.append(float(x))
+        self.start = np.array(start, dtype=np.float64)
+        self._index = {key: i for i, key in enumerate(self.free)}
+
+    def _check_values(self) -> None:
+        """Evaluate function ties once, so that what fails does so here, by name."""
+        for p in self.used:
+            if not p.is_tied:
+                continue
+            value = p.array
+            assert value is not None
+            if not np.all(np.isfinite(value)):
+                raise InvalidInput(
+                    f"{self.path(p)} follows {p.state()[2:]} and comes out as {p.value} at the "
+                    "start; it must be finite"
+                )
+            low, high = p.bounds
+            slack = _ROUNDING * (1.0 + np.abs(value))
+            inside = np.all(value >= low - slack) and np.all(value <= high + slack)
+            if p.domain.low_open:
+                inside = inside and np.all(value > p.domain.low)
+            if p.period is None and not inside:
+                raise InvalidInput(
+                    f"{self.path(p)} follows {p.state()[2:]} and starts at {p.value}, outside "
+                    f"its limits {p.limits}"
+                )
+
+    def _set_limits(self) -> None:
+        self.lower = np.full(self.n_free, -np.inf)
+        self.upper = np.full(self.n_free, np.inf)
+        for i, (p, component) in enumerate(self.free):
+            ends = p.bounds
+            self.lower[i], self.upper[i] = (end.flat[component] for end in ends)
+        for p in self.used:
+            single = self._affine[p].single
+            if not p.is_tied or single is None or not single[0].is_free:
+                continue
+            root, scale, offset = single
+            moved = [np.ravel((end - offset) / scale) for end in p.bounds]
+            for component in range(p.size):
+                i = self._index[root, component]
+                low, high = sorted(float(end[component]) for end in moved)
+                self.lower[i] = max(self.lower[i], low)
+                self.upper[i] = min(self.upper[i], high)
+                if self.lower[i] >= self.upper[i]:
+                    raise InvalidInput(
+                        f"the limits of {self.path(root)} {root.limits} and of {self.path(p)} "
+                        f"{p.limits}, which is tied to it, exclude each other"
+                    )
+        for i, name in enumerate(self.names):
+            x, low, high = self.start[i], self.lower[i], self.upper[i]
+            slack = _ROUNDING * (1.0 + abs(x))
+            if x < low - slack or x > high + slack:
+                raise InvalidInput(
+                    f"{name} starts at {x:g}, outside ({low:g}, {high:g}) that its own limits "
+                    "and those of the parameters tied to it leave"
+                )
+            self.start[i] = min(max(x, low), high)
+
+    def _set_priors(self) -> None:
+        """Priors of tied parameters are put on what they are tied to."""
+        precision = np.zeros(self.n_free)
+        weighted = np.zeros(self.n_free)
+        for p in dict.fromkeys([*self.used, *(p for p, _ in self.free)]):
+            if p.prior is None:
+                continue
+            affine = self._affine[p]
+            if p in self._by_function or (len(affine.terms) > 1):
+                raise InvalidInput(
+                    f"{self.path(p)} has a prior but is tied to {p.state()[2:]}; put priors on "
+                    "the parameters that it follows"
+                )
+            single = affine.single
+            if single is None or not single[0].is_free:
+                continue  # held: the prior is a constant
+            root, scale, offset = single
+            mean = np.broadcast_to(np.asarray(p.prior.mean), (p.size,))
+            sigma = np.broadcast_to(np.asarray(p.prior.sigma), (p.size,))
+            for component in range(p.size):
+                i = self._index[root, component]
+                s, o = scale.flat[component], offset.flat[component]
+                w = (s / sigma[component]) ** 2
+                precision[i] += w
+                weighted[i] += w * (mean[component] - o) / s
+        has = precision > 0.0
+        self.prior_mean = np.full(self.n_free, np.nan)
+        self.prior_sigma = np.full(self.n_free, np.nan)
+        self.prior_mean[has] = weighted[has] / precision[has]
+        self.prior_sigma[has] = 1.0 / np.sqrt(precision[has])
+
+    def _representative(self, p: Parameter) -> Parameter:
+        """The parameter whose slot `p` shares: the one it equals, or itself."""
+        while isinstance(p.current_tie, LinearTie) and p.current_tie.is_identity:
+            p = p.current_tie.inputs[0]
+        return p
+
+    def _make_slots(self) -> None:
+        self._slots: dict[int, IntArray] = {}
+        owners: list[Parameter] = []
+        n = 0
+        for p in self.used:
+            owner = self._representative(p)
+            if id(owner) not in self._slots:
+                self._slots[id(owner)] = np.arange(n, n + owner.size)
+                owners.append(owner)
+                n += owner.size
+        self.constants = np.zeros(n)
+        by_function: list[Parameter] = []
+        rows: list[dict[int, float]] = [{} for _ in range(n)]
+        for owner in owners:
+            where = self._slots[id(owner)]
+            if owner not in self._by_function:
+                self._linear_rows(owner, where, rows)
+                continue
+            if any(p.is_free for p in dependency_order([owner])):
+                by_function.append(owner)
+            else:
+                value = owner.array
+                assert value is not None
+                self.constants[where] = value.ravel()
+        self.blocks: list[tuple[FunctionBlock, IntArray]] = []
+        for outputs in _sharing_functions(by_function):
+            block = FunctionBlock(outputs, self._index)
+            where = np.concatenate([self._slots[id(p)] for p in outputs])
+            values, gradient = block.evaluate(self.start[block.inputs])
+            if not (np.all(np.isfinite(values)) and np.all(np.isfinite(gradient))):
+                bad = ", ".join(self.path(p) for p in outputs)
+                raise InvalidInput(
+                    f"the functions behind {bad} have no finite value and derivative at the start"
+                )
+            for slot in where:
+                rows[slot] = dict.fromkeys(map(int, block.inputs), 0.0)
+            self.blocks.append((block, where))
+        indptr = np.concatenate([[0], np.cumsum([len(row) for row in rows])]).astype(np.int64)
+        indices = np.array([i for row in rows for i in sorted(row)], dtype=np.int64)
+        data = np.array([row[i] for row in rows for i in sorted(row)], dtype=np.float64)
+        self.matrix = sparse.csr_array((data, indices, indptr), shape=(n, self.n_free))
+
+    def _linear_rows(self, owner: Parameter, where: IntArray, rows: list[dict[int, float]]) -> None:
+        affine: Affine = self._affine[owner]
+        for component, slot in enumerate(where):
+            self.constants[slot] = affine.offset.flat[component]
+            for root, scale in affine.terms.items():
+                c = float(scale.flat[component])
+                if root.is_free:
+                    i = self._index[root, component]
+                    rows[slot][i] = rows[slot].get(i, 0.0) + c
+                else:
+                    value = root.stored
+                    assert value is not None
+                    self.constants[slot] += c * value.flat[component]
+
+
+def _refuse_unset(paths: Sequence[str]) -> None:
+    if not paths:
+        return
+    shown = ", ".join(paths[:12]) + (f" and {len(paths) - 12} more" if len(paths) > 12 else "")
+    raise InvalidInput(f"no value is set for {shown}; call model.initialize() or set them yourself")
+
+
+def _follows_function(order: Iterable[Parameter]) -> set[Parameter]:
+    found: set[Parameter] = set()
+    for p in order:
+        tie = p.current_tie
+        if isinstance(tie, FunctionTie) or (tie is not None and found.intersection(tie.inputs)):
+            found.add(p)
+    return found
+
+
+def _sharing_functions(parameters: Sequence[Parameter]) -> list[list[Parameter]]:
+    """Partition parameters so that no two parts share a function tie."""
+    parts: dict[int, list[Parameter]] = {}  # by number of the part
+    part_of: dict[int, int] = {}  # id(function tie) -> part
+    for number, p in enumerate(parameters):
+        ties = [
+            id(q.current_tie)
+            for q in dependency_order([p])
+            if isinstance(q.current_tie, FunctionTie)
+        ]
+        touched = sorted({part_of[t] for t in ties if t in part_of})
+        home = touched[0] if touched else number
+        parts.setdefault(home, []).append(p)
+        for other in touched[1:]:
+            parts[home].extend(parts.pop(other))
+            for t, part in part_of.items():
+                if part == other:
+                    part_of[t] = home
+        for t in ties:
+            part_of[t] = home
+    return list(parts.values())
+
+
+def as_table(slot_map: SlotMap) -> dict[str, Any]:
+    """Arguments of the core's ``set_parameters``."""
+    return {
+        "n_free": slot_map.n_free,
+        "start": slot_map.start,
+        "lower": slot_map.lower,
+        "upper": slot_map.upper,
+        "indptr": slot_map.matrix.indptr.astype(np.int64),
+        "indices": slot_map.matrix.indices.astype(np.int64),
+        "coefs": slot_map.matrix.data,
+        "const": slot_map.constants,
+        "prior_mean": slot_map.prior_mean,
+        "prior_sigma": slot_map.prior_sigma,
+        "functions": [
+            (block, block.inputs.tolist(), where.tolist()) for block, where in slot_map.blocks
+        ],
+    }
