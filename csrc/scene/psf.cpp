@@ -81,8 +81,7 @@ class ArrayTransform {
 
 }  // namespace
 
-double Psf::reach() const {
-  constexpr double faint = 1e-7;
+double Psf::reach(double faint) const {
   if (form == Form::gaussian) {
     const double s2 = params[0] * params[0];
     const double decades = std::log(std::max(1.0 / (faint * 2.0 * M_PI * s2), 2.0));
@@ -106,10 +105,17 @@ double Psf::reach() const {
   return farthest / oversampling + 1.0;
 }
 
-double Transfer::width() const {
-  const double* m = view_.moments;
-  const double mean = 0.5 * (m[0] + m[2]), spread = std::hypot(0.5 * (m[0] - m[2]), m[1]);
-  return std::sqrt(std::max(mean + spread, 0.0));
+double Psf::core_width() const {
+  if (form == Form::gaussian) return params[0];
+  if (form == Form::moffat) {
+    return params[0] * std::sqrt(std::exp2(1.0 / params[1]) - 1.0) / std::sqrt(2.0 * M_LN2);
+  }
+  double sum = 0.0, squares = 0.0;
+  for (double value : data) {
+    sum += value;
+    squares += value * value;
+  }
+  return std::sqrt(sum * sum / (4.0 * M_PI * squares)) / oversampling;
 }
 
 Transfer::Transfer(const Psf& psf, int box_x, int box_y) {

@@ -22,8 +22,10 @@ struct Psf {
   double params[2] = {};
   double extent = 0.0;                   // no light that matters beyond this radius, pixels
 
-  // Radius beyond which a pixel holds less than 1e-7 of the light, pixels.
-  double reach() const;
+  // Radius beyond which a pixel holds less than the fraction `faint` of the light, pixels.
+  double reach(double faint) const;
+  // Standard deviation of the Gaussian with as sharp a core (the same integral of its square), pixels.
+  double core_width() const;
 };
 
 // PSF transform on a box, with the memory its view points to.
@@ -34,7 +36,6 @@ class Transfer {
   Transfer& operator=(const Transfer&) = delete;
 
   const TransferView& view() const { return view_; }
-  double width() const;                  // r.m.s. width along the broader axis, pixels
   int folds() const { return folds_; }   // runs per column at most: 1 = nothing folded
 
  private:

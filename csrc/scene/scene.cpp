@@ -50,6 +50,22 @@ void wing_tail(const ProfileInfo& profile, const TransferView& box, TileState& s
   }
 }
 
+double axis_ratio(const double S[3]) {
+  const double mean = 0.5 * (S[0] + S[2]), spread = std::hypot(0.5 * (S[0] - S[2]), S[1]);
+  return std::sqrt(std::max(mean - spread, 0.0) / (mean + spread));
+}
+
+// Pixels between grid nodes that resolve the copies' ridges in the window, q times the distance of
+// the nearest copy wide, by five nodes, and keep the grid's border well off that copy.
+int wing_step(const TileView& view, const TileState& state) {
+  const double far_x = std::max(state.x0, view.width - 1 - state.x0);
+  const double far_y = std::max(state.y0, view.height - 1 - state.y0);
+  const double distance =
+      std::max(std::min(view.transfer.box_x - far_x, view.transfer.box_y - far_y), 1.0);
+  const double widest = distance * std::min(axis_ratio(state.S) / 5.0, 0.1);
+  return std::min(std::max(static_cast<int>(widest), 1), 32);
+}
+
 }  // namespace
 
 Scene::Scene(SceneSpec spec) : spec_(std::move(spec)) {
@@ -158,28 +174,38 @@ const FftPlan& Scene::plan(int size) {
   return *slot;
 }
 
-// Chebyshev polynomials at the pixels of a window `size` long.
-const double* Scene::basis(int size) {
-  auto& values = bases_[size];
-  if (values.empty()) {
-    values.resize(at(size) * wing_nodes);
-    for (int i = 0; i < size; ++i) {
-      const double t = size > 1 ? 2.0 * i / (size - 1) - 1.0 : 0.0;
-      const double angle = std::acos(std::min(std::max(t, -1.0), 1.0));
-      for (int k = 0; k < wing_nodes; ++k) values[at(i) * wing_nodes + at(k)] = std::cos(k * angle);
+const WingAxis& Scene::wing_axis(int size, int step) {
+  WingAxis& axis = wing_axes_[{size, step}];
+  if (axis.nodes > 0) return axis;
+  axis.nodes = (size - 1 + step - 1) / step + 1 + 2 * wing_border;
+  axis.low = 0.5 * (size - 1) - 0.5 * step * (axis.nodes - 1);
+  for (int i = 0; i < size; ++i) {
+    const double position = (i - axis.low) / step;
+    const int cell = static_cast<int>(std::floor(position)) - 2;
+    axis.cell.push_back(cell);
+    for (int k = 0; k < wing_taps; ++k) {
+      double w = 1.0;  // Lagrange polynomial k of the six nodes
+      for (int m = 0; m < wing_taps; ++m) {
+        if (m != k) w *= (position - cell - m) / (k - m);
+      }
+      axis.weights.push_back(w);
     }
   }
-  return values.data();
+  return axis;
 }
 
 // The window fits into the box, and copies of the source stay clear of it: further than the PSF
-// reaches, and far enough for the Chebyshev polynomials to describe their wings there.
-int Scene::box_size(const TileSpec& tile, int size, double centre, double slack) const {
+// reaches, and far enough to be smooth there.
+int Scene::box_size(const TileSpec& tile, int size, double centre, double q,
+                    double slack) const {
   const Psf& psf = spec_.psfs[at(tile.psf)];
-  const double reach = psf.reach();
-  const double clear = tile.geometry.kind == ComponentKind::point
-                           ? reach
-                           : std::max({1.3 * reach, 0.35 * size, 20.0});
+  double clear = psf.reach(1e-10);
+  if (tile.geometry.kind == ComponentKind::profile) {
+    // The ridge along a copy's major axis is q times its distance wide, and must stay wide beside
+    // the PSF's core.
+    clear = std::max({1.3 * psf.reach(1e-7), psf.core_width() * std::max(7.0, 5.0 / std::max(q, 0.2)),
+                      0.25 * size, std::clamp(0.5 * size, 20.0, 46.0)});
+  }
   double far = std::max(centre, size - 1 - centre);
   far = std::min(far, 5.0 * size + 200.0);  // a start that far off is no reason for a huge box
   return std::max(size, static_cast<int>(std::ceil(far + clear + slack)));
@@ -189,8 +215,10 @@ bool Scene::covers(std::span<const TileState> states) const {
   for (std::size_t t = 0; t < views_.size(); ++t) {
     const TileView& view = views_[t];
     if (view.renderer != Renderer::fourier || !states[t].visible) continue;
-    if (box_size(spec_.tiles[t], view.width, states[t].x0, -1.0) > view.transfer.box_x ||
-        box_size(spec_.tiles[t], view.height, states[t].y0, -1.0) > view.transfer.box_y) {
+    const double q = std::min(1.1 * axis_ratio(states[t].S), 1.0);
+    if (box_size(spec_.tiles[t], view.width, states[t].x0, q, -1.0) > view.transfer.box_x ||
+        box_size(spec_.tiles[t], view.height, states[t].y0, q, -1.0) > view.transfer.box_y ||
+        1.5 * wing_step(view, states[t]) < view.wings.step) {
       return false;
     }
   }
@@ -234,7 +262,6 @@ void Scene::plan_tile(std::size_t index) {
     return;
   }
   view.renderer = Renderer::fourier;
-  view.subtract_wings = kind == ComponentKind::profile;
 
   std::vector<double> slots(at(tile.geometry.n_slots));
   ParameterState start;
@@ -249,7 +276,8 @@ void Scene::plan_tile(std::size_t index) {
     state.y0 = 0.5 * (view.height - 1);
   }
   const auto box = [&](int size, double centre) {
-    return FftPlan::good_size(box_size(tile, size, centre, 0.08 * size + 3.0));
+    return FftPlan::good_size(
+        box_size(tile, size, centre, axis_ratio(state.S), 0.08 * size + 3.0));
   };
   const int box_x = box(view.width, state.x0), box_y = box(view.height, state.y0);
   const Transfer& t = transfer(tile.psf, box_x, box_y);
@@ -257,8 +285,12 @@ void Scene::plan_tile(std::size_t index) {
   folds_[index] = t.folds();
   view.fft_x = plan(box_x).view();
   view.fft_y = plan(box_y).view();
-  view.basis_x = basis(view.width);
-  view.basis_y = basis(view.height);
+  if (kind == ComponentKind::profile) {
+    const int step = wing_step(view, state);
+    const WingAxis &x = wing_axis(view.width, step), &y = wing_axis(view.height, step);
+    view.wings = {step,          x.nodes,       y.nodes,          x.low,           y.low,
+                  x.cell.data(), y.cell.data(), x.weights.data(), y.weights.data()};
+  }
   // Rows hold half spectra first and pixels afterwards; an odd multiple of a cache line avoids
   // rows that alias in the cache.
   const std::size_t columns = at(std::max(view.width, 2 * view.transfer.n_columns));

@@ -42,6 +42,14 @@ struct TilePair {
   int x_begin = 0, x_end = 0, y_begin = 0, y_end = 0;  // shared window, image pixels
 };
 
+// Interpolation from the wing grid along one axis of a window.
+struct WingAxis {
+  int nodes = 0;
+  double low = 0.0;              // window pixels of node 0
+  std::vector<int> cell;         // [size]
+  std::vector<double> weights;   // [size][wing_taps]
+};
+
 class Scene {
  public:
   explicit Scene(SceneSpec spec);
@@ -73,11 +81,11 @@ class Scene {
  private:
   void validate() const;
   void plan_tile(std::size_t index);
-  int box_size(const TileSpec& tile, int size, double centre, double slack) const;
+  int box_size(const TileSpec& tile, int size, double centre, double q, double slack) const;
   void find_pairs();
   const Transfer& transfer(int psf, int box_x, int box_y);
   const FftPlan& plan(int size);
-  const double* basis(int size);
+  const WingAxis& wing_axis(int size, int step);
 
   SceneSpec spec_;
   std::vector<TileView> views_;
@@ -88,7 +96,7 @@ class Scene {
   std::unique_ptr<ParameterMap> parameters_;
   std::map<std::tuple<int, int, int>, std::unique_ptr<Transfer>> transfers_;
   std::map<int, std::unique_ptr<FftPlan>> plans_;
-  std::map<int, std::vector<double>> bases_;
+  std::map<std::pair<int, int>, WingAxis> wing_axes_;
 };
 
 }  // namespace jointlight

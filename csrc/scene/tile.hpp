@@ -26,8 +26,21 @@ enum Lane : int {
 enum class Likelihood : std::uint8_t { gaussian, poisson };
 
 // Copies of a component in the neighbouring boxes (stages/wings.hpp).
-inline constexpr int wing_nodes = 11;  // interpolation nodes per axis, for the nearest copies
 inline constexpr int wing_shells = 8;  // rings of copies summed one by one; the rest is the tail
+inline constexpr int wing_taps = 6;    // points of the interpolation along each axis
+inline constexpr int wing_border = 6;  // grid nodes outside the window: 2 for taps, 4 for the PSF
+
+// Coarse grid on which the copies' light is computed, centred on the window (so that turning the
+// image turns the grid).
+struct WingPlan {
+  int step = 0;                      // pixels between nodes; 0 = nothing to subtract
+  int nx = 0, ny = 0;                // nodes
+  double x_low = 0.0, y_low = 0.0;   // window pixels of node 0
+  // For each pixel of the window along an axis: first of the wing_taps nodes that it is
+  // interpolated from, and their Lagrange weights
+  const int *cell_x = nullptr, *cell_y = nullptr;          // [width], [height]
+  const double *weights_x = nullptr, *weights_y = nullptr; // [.][wing_taps]
+};
 
 enum class Renderer : std::uint8_t { fourier, pixel, sky };
 
@@ -82,12 +95,9 @@ struct TileView {
   int width = 0, height = 0;           // window size
   std::size_t row_stride = 0;          // doubles per row of the fields
   double* fields = nullptr;            // [height][row_stride], lanes interleaved
-  bool subtract_wings = false;
+  WingPlan wings;
   TransferView transfer;
   FftView fft_x, fft_y;
-  // Chebyshev polynomials at the window's columns
-  const double* basis_x = nullptr;     // [width][wing_nodes]
-  const double* basis_y = nullptr;     // [height][wing_nodes]
   double sky_map[6] = {};              // plane offset = (a + b x + c y, d + e x + f y), arcsec
 };
 

@@ -29,7 +29,7 @@ void render_tile(Worker& worker, const TileView& view, const TileState& state) {
   }
   worker.columns(view, state);  // transform x PSF, back along y
   worker.rows(view);            // back along x
-  if (view.subtract_wings) worker.wings(view, state);
+  if (view.wings.step > 0) worker.wings(view, state);
 }
 
 template <class Exec>

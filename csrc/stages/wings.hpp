@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // A transform on a finite box is periodic: the window also receives the wings of the component's
-// copies in the neighbouring boxes. There the copies are smooth, so that their sum, and that of
-// every derivative, is interpolated from Chebyshev nodes, 11 x 11 for the nearest, and subtracted.
+// copies in the neighbouring boxes. There the copies are smooth, so their sum, and that of every
+// derivative, is computed on a coarse grid, sent through the PSF's moments, interpolated and
+// subtracted. The grid's step follows the narrowest thing a copy sends into the window, the ridge
+// along its major axis, about q times the distance wide.
 #pragma once
 
 #include <cmath>
@@ -10,95 +12,66 @@
 #include "scene/tile.hpp"
 
 namespace jointlight {
-
 JL_ISA_BEGIN
 
-// Coefficients of dW/dt from those of W, t in [-1, 1]; `step` apart.
-inline void chebyshev_derivative(const double* w, int step, double scale, double* out) {
-  constexpr int n = wing_nodes;
-  out[(n - 1) * step] = 0.0;
-  double above = 0.0;
-  for (int k = n - 1; k > 0; --k) {
-    const double value = above + 2.0 * k * scale * w[k * step];
-    above = k + 1 < n ? out[k * step] : 0.0;
-    out[(k - 1) * step] = value;
-  }
-  out[0] *= 0.5;
-}
-
-// L W = moments : grad grad W / 2 - shift . grad W for one lane's coefficients.
-inline void smooth_blur(const TransferView& psf, double sx, double sy, const double* w,
-                        double* out) {
-  constexpr int n = wing_nodes, size = n * n;
-  double x[size], y[size], xx[size], xy[size], yy[size];
-  for (int i = 0; i < n; ++i) {
-    chebyshev_derivative(w + i * n, 1, sx, x + i * n);
-    chebyshev_derivative(x + i * n, 1, sx, xx + i * n);
-    chebyshev_derivative(w + i, n, sy, y + i);
-    chebyshev_derivative(y + i, n, sy, yy + i);
-  }
-  for (int i = 0; i < n; ++i) chebyshev_derivative(x + i, n, sy, xy + i);
-  for (int i = 0; i < size; ++i) {
-    out[i] = 0.5 * psf.moments[0] * xx[i] + psf.moments[1] * xy[i] + 0.5 * psf.moments[2] * yy[i] -
-             psf.shift[0] * x[i] - psf.shift[1] * y[i];
+// Adds one copy's lanes at n points offset (dx, dy) from its centre; sum is [n_lanes][stride].
+template <class Profile>
+JL_INLINE void add_copy(const typename Profile::Constants& constants, const double inverse[3],
+                        int n, const double* JL_RESTRICT dx, const double* JL_RESTRICT dy,
+                        double* JL_RESTRICT sum, int stride) {
+  for (int m = 0; m < n; ++m) {
+    const double ex = inverse[0] * dx[m] + inverse[1] * dy[m];
+    const double ey = inverse[1] * dx[m] + inverse[2] * dy[m];
+    double value, slope, by_shape[2] = {0.0, 0.0};
+    Profile::template brightness<double>(constants, dx[m] * ex + dy[m] * ey, value, slope,
+                                         by_shape);
+    sum[lane_unit * stride + m] += value;
+    sum[lane_x0 * stride + m] -= 2.0 * slope * ex;
+    sum[lane_y0 * stride + m] -= 2.0 * slope * ey;
+    sum[lane_s11 * stride + m] -= slope * ex * ex;
+    sum[lane_s12 * stride + m] -= 2.0 * slope * ex * ey;
+    sum[lane_s22 * stride + m] -= slope * ey * ey;
+    sum[lane_shape0 * stride + m] += by_shape[0];
+    sum[lane_shape1 * stride + m] += by_shape[1];
   }
 }
 
-// The copies were summed as they are, but reach the window through the PSF, which does to anything
-// smooth W -> exp(L) W; three terms of it.
-inline void convolve_wings(const TileView& view, double* coefficients) {
-  constexpr int size = wing_nodes * wing_nodes;
-  const double sx = view.width > 1 ? 2.0 / (view.width - 1) : 0.0;
-  const double sy = view.height > 1 ? 2.0 / (view.height - 1) : 0.0;
-  for (int lane = 0; lane < n_lanes; ++lane) {
-    double w[size], first[size], second[size];
-    for (int i = 0; i < size; ++i) w[i] = coefficients[i * n_lanes + lane];
-    smooth_blur(view.transfer, sx, sy, w, first);
-    smooth_blur(view.transfer, sx, sy, first, second);
-    for (int i = 0; i < size; ++i) {
-      coefficients[i * n_lanes + lane] += first[i] + 0.5 * second[i];
-    }
-  }
+struct WingFrame {
+  double inverse[3];        // S^-1
+  double x_low, x_high;     // extent of the grid, window pixels
+  double y_low, y_high;
+};
+
+inline WingFrame wing_frame(const TileView& view, const TileState& tile) {
+  const double det = tile.S[0] * tile.S[2] - tile.S[1] * tile.S[1];
+  const WingPlan& wings = view.wings;
+  return {{tile.S[2] / det, -tile.S[1] / det, tile.S[0] / det},
+          wings.x_low,
+          wings.x_low + static_cast<double>(wings.step) * (wings.nx - 1),
+          wings.y_low,
+          wings.y_low + static_cast<double>(wings.step) * (wings.ny - 1)};
 }
 
-// Adds the Chebyshev coefficients of the copies in rings [first, last], from n x n nodes.
+// Chebyshev coefficients over the grid's extent of the copies in rings [first, last], from n x n
+// nodes; added to [n (y)][n (x)][n_lanes].
 template <int n, class Profile>
-inline void add_copies(const TileView& view, const TileState& tile,
+inline void far_copies(const TileView& view, const TileState& tile, const WingFrame& frame,
                        const typename Profile::Constants& constants, int first, int last,
                        double* coefficients) {
   constexpr int n2 = n * n;
-  double node[n], x[n2], y[n2], sum[n_lanes][n2];
+  double node[n], dx[n2], dy[n2], sum[n_lanes * n2];
   for (int i = 0; i < n; ++i) node[i] = std::cos(M_PI * (i + 0.5) / n);
-  for (int j = 0; j < n; ++j) {
-    for (int i = 0; i < n; ++i) {
-      x[j * n + i] = 0.5 * (node[i] + 1.0) * (view.width - 1) - tile.x0;
-      y[j * n + i] = 0.5 * (node[j] + 1.0) * (view.height - 1) - tile.y0;
-    }
-  }
-  for (auto& lane : sum) {
-    for (double& value : lane) value = 0.0;
-  }
-  const double det = tile.S[0] * tile.S[2] - tile.S[1] * tile.S[1];
-  const double i11 = tile.S[2] / det, i12 = -tile.S[1] / det, i22 = tile.S[0] / det;
+  for (double& value : sum) value = 0.0;
   for (int b = -last; b <= last; ++b) {
     for (int a = -last; a <= last; ++a) {
       if (a > -first && a < first && b > -first && b < first) continue;
-      const double shift_x = static_cast<double>(a) * view.transfer.box_x;
-      const double shift_y = static_cast<double>(b) * view.transfer.box_y;
+      const double x0 = tile.x0 + static_cast<double>(a) * view.transfer.box_x;
+      const double y0 = tile.y0 + static_cast<double>(b) * view.transfer.box_y;
       for (int m = 0; m < n2; ++m) {
-        const double dx = x[m] - shift_x, dy = y[m] - shift_y;
-        const double ex = i11 * dx + i12 * dy, ey = i12 * dx + i22 * dy;
-        double value, slope, by_shape[2] = {0.0, 0.0};
-        Profile::template brightness<double>(constants, dx * ex + dy * ey, value, slope, by_shape);
-        sum[lane_unit][m] += value;
-        sum[lane_x0][m] -= 2.0 * slope * ex;
-        sum[lane_y0][m] -= 2.0 * slope * ey;
-        sum[lane_s11][m] -= slope * ex * ex;
-        sum[lane_s12][m] -= 2.0 * slope * ex * ey;
-        sum[lane_s22][m] -= slope * ey * ey;
-        sum[lane_shape0][m] += by_shape[0];
-        sum[lane_shape1][m] += by_shape[1];
+        dx[m] = frame.x_low + 0.5 * (node[m % n] + 1.0) * (frame.x_high - frame.x_low) - x0;
+        dy[m] = frame.y_low + 0.5 * (node[m / n] + 1.0) * (frame.y_high - frame.y_low) - y0;
       }
+      add_copy<Profile>(constants, frame.inverse, n2, dx, dy, sum, n2);
     }
   }
   double cosine[n][n];  // T_i at node j, with the quadrature's weights
@@ -112,7 +85,7 @@ inline void add_copies(const TileView& view, const TileState& tile,
     for (int i = 0; i < n; ++i) {
       for (int j = 0; j < n; ++j) {
         double s = 0.0;
-        for (int m = 0; m < n; ++m) s += cosine[i][m] * sum[lane][j * n + m];
+        for (int m = 0; m < n; ++m) s += cosine[i][m] * sum[lane * n2 + j * n + m];
         half[i][j] = s;
       }
     }
@@ -120,44 +93,186 @@ inline void add_copies(const TileView& view, const TileState& tile,
       for (int i = 0; i < n; ++i) {
         double s = 0.0;
         for (int j = 0; j < n; ++j) s += cosine[k][j] * half[i][j];
-        coefficients[(k * wing_nodes + i) * n_lanes + lane] += s;
+        coefficients[(k * n + i) * n_lanes + lane] += s;
       }
     }
   }
 }
 
-// Sum of the copies' lanes -> Chebyshev coefficients [wing_nodes (y)][wing_nodes (x)][n_lanes]. The
-// further a ring, the smoother it is across the window and the fewer nodes describe it.
-template <class Profile>
-inline void wing_coefficients(const TileView& view, const TileState& tile, double* coefficients) {
-  for (int i = 0; i < wing_nodes * wing_nodes * n_lanes; ++i) coefficients[i] = 0.0;
-  const auto constants = Profile::prepare(tile.shape);
-  add_copies<wing_nodes, Profile>(view, tile, constants, 1, 1, coefficients);
-  add_copies<5, Profile>(view, tile, constants, 2, 3, coefficients);
-  add_copies<3, Profile>(view, tile, constants, 4, wing_shells, coefficients);
-  convolve_wings(view, coefficients);
-  for (int lane = 0; lane < n_lanes; ++lane) coefficients[lane] += tile.tail[lane];
+// grid[ny][nx][n_lanes] += polynomial given by its Chebyshev coefficients.
+template <int n>
+inline void add_polynomial(const TileView& view, const double* coefficients, double* grid) {
+  const int nx = view.wings.nx, ny = view.wings.ny;
+  for (int j = 0; j < ny; ++j) {
+    const double t = 2.0 * j / (ny - 1) - 1.0;
+    Vec line[n][n_vectors];
+    for (int i = 0; i < n; ++i) {
+      for (int g = 0; g < n_vectors; ++g) {
+        double previous = 1.0, current = t;
+        Vec s = load(coefficients + i * n_lanes + g * vector_width);
+        for (int k = 1; k < n; ++k) {
+          s += current * load(coefficients + (k * n + i) * n_lanes + g * vector_width);
+          const double next = 2.0 * t * current - previous;
+          previous = current;
+          current = next;
+        }
+        line[i][g] = s;
+      }
+    }
+    for (int i = 0; i < nx; ++i) {
+      const double u = 2.0 * i / (nx - 1) - 1.0;
+      double* p = grid + (static_cast<std::ptrdiff_t>(j) * nx + i) * n_lanes;
+      for (int g = 0; g < n_vectors; ++g) {
+        double previous = 1.0, current = u;
+        Vec s = line[0][g];
+        for (int k = 1; k < n; ++k) {
+          s += current * line[k][g];
+          const double next = 2.0 * u * current - previous;
+          previous = current;
+          current = next;
+        }
+        store(p + g * vector_width, load(p + g * vector_width) + s);
+      }
+    }
+  }
 }
 
-inline void subtract_wings(const TileView& view, const double* coefficients, int begin, int end) {
-  constexpr int n = wing_nodes;
-  for (int y = begin; y < end; ++y) {
-    const double* ty = view.basis_y + static_cast<std::ptrdiff_t>(y) * n;
-    double* row = view.fields + static_cast<std::size_t>(y) * view.row_stride;
-    for (int g = 0; g < n_vectors; ++g) {
-      Vec line[n];
-      for (int i = 0; i < n; ++i) {
-        line[i] = Vec{};
-        for (int k = 0; k < n; ++k) {
-          line[i] += ty[k] * load(coefficients + (k * n + i) * n_lanes + g * vector_width);
+// out = factor L in, L W = moments : grad grad W / 2 - shift . grad W, by central differences of
+// fourth order along the axes (`fine`) or second; the outermost `edge` nodes become 0.
+template <bool fine>
+inline void blur_once(const TileView& view, const double* in, double* out, int edge,
+                      double factor) {
+  const int nx = view.wings.nx, ny = view.wings.ny;
+  const double h = view.wings.step;
+  const double *m = view.transfer.moments, *shift = view.transfer.shift;
+  const double f2 = factor / (h * h), f1 = factor / h;
+  const double xx = 0.5 * m[0] * f2, yy = 0.5 * m[2] * f2, xy = 0.25 * m[1] * f2;
+  const double x = -0.5 * shift[0] * f1, y = -0.5 * shift[1] * f1;
+  const std::ptrdiff_t row = static_cast<std::ptrdiff_t>(nx) * n_lanes;
+  for (int j = 0; j < ny; ++j) {
+    for (int i = 0; i < nx; ++i) {
+      const std::ptrdiff_t at = j * row + static_cast<std::ptrdiff_t>(i) * n_lanes;
+      if (j < edge || i < edge || j >= ny - edge || i >= nx - edge) {
+        for (int g = 0; g < n_vectors; ++g) store(out + at + g * vector_width, Vec{});
+        continue;
+      }
+      for (int g = 0; g < n_vectors; ++g) {
+        const double* p = in + at + g * vector_width;
+        const Vec west = load(p - n_lanes), east = load(p + n_lanes), here = load(p);
+        const Vec south = load(p - row), north = load(p + row);
+        const Vec cross = load(p + row + n_lanes) - load(p + row - n_lanes) -
+                          load(p - row + n_lanes) + load(p - row - n_lanes);
+        Vec d_xx = west + east - 2.0 * here, d_yy = south + north - 2.0 * here;
+        Vec d_x = east - west, d_y = north - south;
+        if constexpr (fine) {
+          const Vec west2 = load(p - 2 * n_lanes), east2 = load(p + 2 * n_lanes);
+          const Vec south2 = load(p - 2 * row), north2 = load(p + 2 * row);
+          d_xx -= (1.0 / 12.0) * (west2 + east2 - 4.0 * (west + east) + 6.0 * here);
+          d_yy -= (1.0 / 12.0) * (south2 + north2 - 4.0 * (south + north) + 6.0 * here);
+          d_x -= (1.0 / 6.0) * (east2 - west2 - 2.0 * (east - west));
+          d_y -= (1.0 / 6.0) * (north2 - south2 - 2.0 * (north - south));
+        }
+        store(out + at + g * vector_width,
+              xx * d_xx + yy * d_yy + xy * cross + x * d_x + y * d_y);
+      }
+    }
+  }
+}
+
+// The copies are summed as they are, but reach the window through the PSF, which does to anything
+// smooth W -> exp(L) W; four terms of it. Each term spoils another ring of the border's nodes.
+inline void blur_grid(const TileView& view, double* grid, double* scratch) {
+  const std::ptrdiff_t size =
+      static_cast<std::ptrdiff_t>(view.wings.nx) * view.wings.ny * n_lanes;
+  double* term = scratch;
+  double* next = scratch + size;
+  for (std::ptrdiff_t i = 0; i < size; ++i) {
+    term[i] = grid[i];
+    next[i] = 0.0;
+  }
+  for (int k = 1; k <= 3; ++k) {
+    if (k == 1) {
+      blur_once<true>(view, term, next, 2, 1.0);
+    } else {
+      blur_once<false>(view, term, next, k + 1, 1.0 / k);
+    }
+    for (std::ptrdiff_t i = 0; i < size; ++i) grid[i] += next[i];
+    double* swap = term;
+    term = next;
+    next = swap;
+  }
+}
+
+// Sum of all copies' lanes on the coarse grid [ny][nx][n_lanes]; `scratch` holds two more grids.
+template <class Profile>
+inline void wing_grid(const TileView& view, const TileState& tile, double* grid,
+                      double* scratch) {
+  constexpr int block = 64, near_n = 7, far_n = 3;
+  const WingFrame frame = wing_frame(view, tile);
+  const auto constants = Profile::prepare(tile.shape);
+  const int nx = view.wings.nx, ny = view.wings.ny;
+  const double h = view.wings.step;
+  for (int j = 0; j < ny; ++j) {
+    for (int begin = 0; begin < nx; begin += block) {
+      const int n = nx - begin < block ? nx - begin : block;
+      double sum[n_lanes * block], dx[block], dy[block];
+      for (double& value : sum) value = 0.0;
+      for (int b = -1; b <= 1; ++b) {
+        for (int a = -1; a <= 1; ++a) {
+          if (a == 0 && b == 0) continue;
+          const double x0 = tile.x0 + static_cast<double>(a) * view.transfer.box_x;
+          const double y = frame.y_low + h * j - tile.y0 - static_cast<double>(b) *
+                                                               view.transfer.box_y;
+          for (int m = 0; m < n; ++m) {
+            dx[m] = frame.x_low + h * (begin + m) - x0;
+            dy[m] = y;
+          }
+          add_copy<Profile>(constants, frame.inverse, n, dx, dy, sum, block);
         }
       }
-      for (int x = 0; x < view.width; ++x) {
-        const double* tx = view.basis_x + static_cast<std::ptrdiff_t>(x) * n;
-        double* p = row + static_cast<std::ptrdiff_t>(x) * n_lanes + g * vector_width;
-        Vec s = line[0];
-        for (int i = 1; i < n; ++i) s += tx[i] * line[i];
-        store(p, load(p) - s);
+      double* target = grid + (static_cast<std::ptrdiff_t>(j) * nx + begin) * n_lanes;
+      for (int m = 0; m < n; ++m) {
+        for (int lane = 0; lane < n_lanes; ++lane) {
+          target[m * n_lanes + lane] = sum[lane * block + m] + tile.tail[lane];
+        }
+      }
+    }
+  }
+  alignas(64) double near_rings[near_n * near_n * n_lanes] = {};
+  alignas(64) double far_rings[far_n * far_n * n_lanes] = {};
+  far_copies<near_n, Profile>(view, tile, frame, constants, 2, 3, near_rings);
+  far_copies<far_n, Profile>(view, tile, frame, constants, 4, wing_shells, far_rings);
+  add_polynomial<near_n>(view, near_rings, grid);
+  add_polynomial<far_n>(view, far_rings, grid);
+  blur_grid(view, grid, scratch);
+}
+
+// Rows [begin, end) of the window lose the wings. `line` holds one row of the grid.
+inline void subtract_wings(const TileView& view, const double* grid, int begin, int end,
+                           double* line) {
+  const WingPlan& wings = view.wings;
+  const int nx = wings.nx;
+  for (int y = begin; y < end; ++y) {
+    const double* wy = wings.weights_y + static_cast<std::ptrdiff_t>(y) * wing_taps;
+    const double* rows = grid + static_cast<std::ptrdiff_t>(wings.cell_y[y]) * nx * n_lanes;
+    for (int i = 0; i < nx * n_lanes; i += vector_width) {
+      Vec s = wy[0] * load(rows + i);
+      for (int k = 1; k < wing_taps; ++k) {
+        s += wy[k] * load(rows + static_cast<std::ptrdiff_t>(k) * nx * n_lanes + i);
+      }
+      store(line + i, s);
+    }
+    double* field = view.fields + static_cast<std::size_t>(y) * view.row_stride;
+    for (int x = 0; x < view.width; ++x) {
+      const double* wx = wings.weights_x + static_cast<std::ptrdiff_t>(x) * wing_taps;
+      const double* nodes = line + static_cast<std::ptrdiff_t>(wings.cell_x[x]) * n_lanes;
+      double* p = field + static_cast<std::ptrdiff_t>(x) * n_lanes;
+      for (int g = 0; g < n_vectors; ++g) {
+        Vec s = load(p + g * vector_width);
+        for (int k = 0; k < wing_taps; ++k) {
+          s -= wx[k] * load(nodes + k * n_lanes + g * vector_width);
+        }
+        store(p + g * vector_width, s);
       }
     }
   }

@@ -134,19 +134,29 @@ def _residual(v: NDArray, images: Sequence[Band]) -> NDArray:
     return np.concatenate(parts)
 
 
-def optimum(images: Sequence[Band], start: NDArray, iterations: int = 2) -> tuple[NDArray, float]:
+@dataclass(frozen=True)
+class Optimum:
+    """Where the exact model fits best: parameters, chi-squared, covariance."""
+
+    v: NDArray
+    chi2: float
+    covariance: NDArray
+
+    @property
+    def sigma(self) -> NDArray:
+        """Standard errors."""
+        return np.sqrt(np.diag(self.covariance))
+
+
+def optimum(images: Sequence[Band], start: NDArray = TRUTH, iterations: int = 2) -> Optimum:
     """Exact-model optimum by Gauss-Newton from a start that is already within a few sigma."""
     v = np.array(start, float)
+    # The Jacobian hardly moves over a few sigma: one serves all steps and the covariance.
     jacobian = stages.central_jacobian(lambda p: _residual(p, images), v, STEPS)
-    for _ in range(iterations):  # the Jacobian hardly moves over a few sigma: keep it
-        v = v - np.linalg.solve(jacobian @ jacobian.T, jacobian @ _residual(v, images))
-    return v, chi2(v, images)
-
-
-def covariance(images: Sequence[Band], v: NDArray) -> NDArray:
-    """Inverse of J^T W J at `v`."""
-    jacobian = stages.central_jacobian(lambda p: _residual(p, images), v, STEPS)
-    return np.linalg.inv(jacobian @ jacobian.T)
+    normal = jacobian @ jacobian.T
+    for _ in range(iterations):
+        v = v - np.linalg.solve(normal, jacobian @ _residual(v, images))
+    return Optimum(v, chi2(v, images), np.linalg.inv(normal))
 
 
 def summary(images: Sequence[Band]) -> dict[str, Any]:

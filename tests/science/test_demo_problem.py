@@ -56,8 +56,8 @@ def fitted(bands) -> tuple[Any, Any]:
 
 
 @pytest.fixture(scope="module")
-def exact(bands) -> tuple[np.ndarray, float]:
-    return demo_problem.optimum(bands, demo_problem.TRUTH)
+def exact(bands) -> demo_problem.Optimum:
+    return demo_problem.optimum(bands)
 
 
 def test_converges_quickly_from_initialize(fitted):
@@ -68,18 +68,17 @@ def test_converges_quickly_from_initialize(fitted):
 
 def test_chi2_is_the_exact_models(bands, fitted, exact):
     model, result = fitted
-    _, best = exact
+    best = exact.chi2
     assert result.chi2 <= best + 2
     # And not by fitting something else: GalSim agrees about the images at our answer.
     assert demo_problem.chi2(vector(model), bands) <= best + 2
     assert result.chi2 / result.dof == pytest.approx(1.0, abs=0.01)
 
 
-def test_parameters_are_the_exact_models(bands, fitted, exact):
+def test_parameters_are_the_exact_models(fitted, exact):
     model, result = fitted
-    best, _ = exact
-    sigma = np.sqrt(np.diag(demo_problem.covariance(bands, best)))
-    assert np.max(np.abs(vector(model) - best) / sigma) <= 0.2
+    sigma = exact.sigma
+    assert np.max(np.abs(vector(model) - exact.v) / sigma) <= 0.2
     errors = {p.name: e for p, e in zip(result.parameters, result.errors, strict=True)}
     for name, expected in zip(demo_problem.NAMES[2:6], sigma[2:6], strict=True):
         assert errors[name] == pytest.approx(expected, rel=0.03), name

@@ -17,7 +17,7 @@ constexpr std::size_t block_size = n_lanes * n_lanes;
 
 // Scratch of one worker thread, sized for the largest tile of the scene.
 struct Scratch {
-  AlignedBuffer<double> fourier, pixel, rows, sky;
+  AlignedBuffer<double> fourier, wings, pixel, rows, sky;
   std::vector<const double*> lanes;
 };
 
@@ -174,9 +174,10 @@ class CpuBackend final : public Backend {
       backend.kernels_.render_rows(view, 0, view.height, scratch().fourier.data());
     }
     void wings(const TileView& view, const TileState& state) const {
-      double* coefficients = scratch().fourier.data();
-      backend.kernels_.profile(view.profile).wing_coefficients(view, state, coefficients);
-      backend.kernels_.subtract_wings(view, coefficients, 0, view.height);
+      double* grid = scratch().wings.data();
+      double* rest = grid + grid_size(view);
+      backend.kernels_.profile(view.profile).wing_grid(view, state, grid, rest);
+      backend.kernels_.subtract_wings(view, grid, 0, view.height, rest);
     }
   };
 
@@ -201,10 +202,10 @@ class CpuBackend final : public Backend {
       });
     }
     void wings(const TileView& view, const TileState& state) const {
-      double* coefficients = backend.scratch_[0].fourier.data() + backend.phase_offset_;
-      backend.kernels_.profile(view.profile).wing_coefficients(view, state, coefficients);
-      pieces(view.height, [&](int begin, int end, double*) {
-        backend.kernels_.subtract_wings(view, coefficients, begin, end);
+      double* grid = backend.scratch_[0].wings.data();
+      backend.kernels_.profile(view.profile).wing_grid(view, state, grid, grid + grid_size(view));
+      pieces(view.height, [&](int begin, int end, double* memory) {
+        backend.kernels_.subtract_wings(view, grid, begin, end, memory);
       });
     }
     template <class Body>
@@ -216,6 +217,10 @@ class CpuBackend final : public Backend {
       });
     }
   };
+
+  static std::size_t grid_size(const TileView& view) {
+    return at(view.wings.nx) * at(view.wings.ny) * n_lanes;
+  }
 
   static double cost(const TileView& view) {
     if (view.renderer == Renderer::sky) return 0.0;
@@ -241,11 +246,13 @@ class CpuBackend final : public Backend {
   }
 
   void allocate_scratch() {
-    std::size_t fourier = wing_nodes * wing_nodes * n_lanes, phases = fourier, pixel = 0, width = 0;
-    std::size_t most_tiles = 0;
+    std::size_t fourier = 0, phases = 0, wings = 0, pixel = 0, width = 0, most_tiles = 0;
     for (const TileView& view : views_) {
       if (view.renderer == Renderer::fourier) {
-        fourier = std::max(fourier, kernels_.fourier_scratch(view.transfer));
+        // either half of a transform, or one row of the wing grid
+        fourier = std::max({fourier, kernels_.fourier_scratch(view.transfer),
+                            at(view.wings.nx) * n_lanes});
+        wings = std::max(wings, 3 * grid_size(view));
         phases = std::max(phases, 2 * at(view.transfer.y_max - view.transfer.y_min));
       } else if (view.renderer == Renderer::pixel) {
         const auto size = kernels_.profile(view.profile).pixel_scratch(view.width, view.height);
@@ -260,6 +267,7 @@ class CpuBackend final : public Backend {
     scratch_.resize(at(n_threads_));
     for (Scratch& scratch : scratch_) {
       scratch.fourier.resize(phase_offset_ + phases);
+      scratch.wings.resize(wings);
       scratch.pixel.resize(pixel);
       scratch.rows.resize(3 * width);
       if (any_sky) scratch.sky.resize(most_tiles * width * n_lanes);

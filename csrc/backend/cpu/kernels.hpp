@@ -40,7 +40,8 @@ struct Band {
 };
 
 struct ProfileKernels {
-  void (*wing_coefficients)(const TileView&, const TileState&, double*) = nullptr;
+  // grid [ny][nx][n_lanes], and twice that of scratch
+  void (*wing_grid)(const TileView&, const TileState&, double* grid, double* scratch) = nullptr;
   std::size_t (*pixel_scratch)(int width, int height) = nullptr;  // bytes
   void (*render_pixel)(const TileView&, const TileState&, void* scratch) = nullptr;
 };
@@ -53,7 +54,8 @@ struct KernelTable {
   void (*render_columns)(const TileView&, const TileState&, const double* phases, int begin,
                          int end, double* scratch) = nullptr;
   void (*render_rows)(const TileView&, int begin, int end, double* scratch) = nullptr;
-  void (*subtract_wings)(const TileView&, const double*, int begin, int end) = nullptr;
+  void (*subtract_wings)(const TileView&, const double* grid, int begin, int end,
+                         double* line) = nullptr;
   void (*band)(Band&) = nullptr;
   void (*sky_row)(const TileView&, int y, double* lanes) = nullptr;
   ProfileKernels (*profile)(int index) = nullptr;

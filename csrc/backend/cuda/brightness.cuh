@@ -31,7 +31,8 @@ void evaluate_brightness(std::span<const double> shape, std::span<const double> 
                          std::span<double> d_shape) {
   const std::size_t n = r2.size();
   if (n == 0) return;
-  DeviceBuffer<double> device_r2(n), device_value(n), device_d_r2(n), device_d_shape(d_shape.size());
+  DeviceBuffer<double> device_r2(n), device_value(n), device_d_r2(n),
+      device_d_shape(d_shape.size());
   device_r2.upload(r2);
   constexpr unsigned threads = 256;
   const auto blocks = static_cast<unsigned>((n + threads - 1) / threads);

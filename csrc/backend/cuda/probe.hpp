@@ -26,10 +26,11 @@ struct DeviceInfo {
 };
 
 struct Probe {
-  bool driver = false;            // a driver is installed and new enough for this runtime
-  int driver_version = 0;         // the newest CUDA the driver serves, 1000 major + 10 minor; 0 = no driver
-  int runtime_version = 0;        // the CUDA this module was built with, likewise
-  std::string message;            // why there is nothing to use; empty if there is
+  bool driver = false;  // a driver is installed and new enough for this runtime
+  int driver_version =
+      0;  // the newest CUDA the driver serves, 1000 major + 10 minor; 0 = no driver
+  int runtime_version = 0;  // the CUDA this module was built with, likewise
+  std::string message;      // why there is nothing to use; empty if there is
   std::vector<DeviceInfo> devices;
 };
 
