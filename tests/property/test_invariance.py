@@ -54,7 +54,8 @@ def test_shift_by_whole_pixels(psf, e, dx, dy):
     moved = core.render(replace(e, x=e.x + dx, y=e.y + dy), SIZE, SIZE, psf=PSFS[psf])
     a = still[max(0, -dy) : SIZE - max(0, dy), max(0, -dx) : SIZE - max(0, dx)]
     b = moved[max(0, dy) : SIZE + min(0, dy), max(0, dx) : SIZE + min(0, dx)]
-    assert close(b, a, 1e-6)
+    # The window, and with it the box, sits differently about the galaxy: each is right to 1e-5.
+    assert close(b, a, 1e-5)
 
 
 @pytest.mark.parametrize("psf", PSFS)
