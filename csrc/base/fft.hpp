@@ -3,8 +3,8 @@
 // independent sequences. Stockham autosort, radices 4, 2, 3, 5 (Van Loan 1992, ch. 1).
 #pragma once
 
-#include "base/lanes.hpp"
 #include "base/fft_plan.hpp"
+#include "base/lanes.hpp"
 
 namespace jointlight {
 JL_ISA_BEGIN
@@ -101,10 +101,18 @@ inline Complex<V>* inverse_fft(const FftView& plan, Complex<V>* a, Complex<V>* b
     const int radix = plan.factors[pass];
     m /= radix;
     switch (radix) {
-      case 2: fft_pass<2>(a, b, m, stride, plan.twiddles[pass]); break;
-      case 3: fft_pass<3>(a, b, m, stride, plan.twiddles[pass]); break;
-      case 4: fft_pass<4>(a, b, m, stride, plan.twiddles[pass]); break;
-      default: fft_pass<5>(a, b, m, stride, plan.twiddles[pass]); break;
+      case 2:
+        fft_pass<2>(a, b, m, stride, plan.twiddles[pass]);
+        break;
+      case 3:
+        fft_pass<3>(a, b, m, stride, plan.twiddles[pass]);
+        break;
+      case 4:
+        fft_pass<4>(a, b, m, stride, plan.twiddles[pass]);
+        break;
+      default:
+        fft_pass<5>(a, b, m, stride, plan.twiddles[pass]);
+        break;
     }
     Complex<V>* t = a;
     a = b;

@@ -136,12 +136,12 @@ void bind_builder(py::module_& m) {
       .def("add_psf_analytic", &add_psf_analytic, py::arg("profile"), py::arg("params"),
            py::arg("extent_px"), py::arg("kind") = "optical")
       .def("add_tile", &add_tile, py::arg("profile"), py::arg("image"), py::arg("psf"),
-           py::arg("window"), py::arg("anchor_pixel"), py::arg("anchor_plane"),
-           py::arg("jacobian"), py::arg("quadratic"), py::arg("slots"),
-           py::arg("amplitude") = "brightness", py::arg("source") = 0)
-      .def("set_parameters", &set_parameters, py::arg("n_free"), py::arg("start"),
-           py::arg("lower"), py::arg("upper"), py::arg("indptr"), py::arg("indices"),
-           py::arg("coefs"), py::arg("const"), py::arg("prior_mean"), py::arg("prior_sigma"),
+           py::arg("window"), py::arg("anchor_pixel"), py::arg("anchor_plane"), py::arg("jacobian"),
+           py::arg("quadratic"), py::arg("slots"), py::arg("amplitude") = "brightness",
+           py::arg("source") = 0)
+      .def("set_parameters", &set_parameters, py::arg("n_free"), py::arg("start"), py::arg("lower"),
+           py::arg("upper"), py::arg("indptr"), py::arg("indices"), py::arg("coefs"),
+           py::arg("const"), py::arg("prior_mean"), py::arg("prior_sigma"),
            py::arg("functions") = py::list())
       .def("build", &build_scene, py::arg("n_threads") = 0);
 }

@@ -19,9 +19,8 @@ LMOptions read_options(const py::dict& given) {
         take("ftol", options.ftol) || take("xtol", options.xtol) || take("gtol", options.gtol) ||
         take("max_iterations", options.max_iterations) ||
         take("time_limit_s", options.time_limit_s) ||
-        take("initial_lambda", options.initial_lambda) ||
-        take("min_lambda", options.min_lambda) || take("max_lambda", options.max_lambda) ||
-        take("chi2_noise", options.chi2_noise) ||
+        take("initial_lambda", options.initial_lambda) || take("min_lambda", options.min_lambda) ||
+        take("max_lambda", options.max_lambda) || take("chi2_noise", options.chi2_noise) ||
         take("degenerate_rcond", options.degenerate_rcond) ||
         take("covariance", options.covariance) ||
         take("covariance_max_size", options.covariance_max_size) ||
@@ -87,7 +86,7 @@ void report(const py::object& callback, const IterationRecord& record,
 }  // namespace
 
 py::dict run_fit(SceneHandle& handle, const Array& v, const py::dict& options,
-             const py::object& callback) {
+                 const py::object& callback) {
   check_shape("v", v, {handle.scene()->parameters().n_free()});
   const LMOptions lm = read_options(options);
   SceneFit result;
@@ -97,12 +96,12 @@ py::dict run_fit(SceneHandle& handle, const Array& v, const py::dict& options,
       report(callback, record, at);
     };
     SceneHandle::Lease lease(handle);
-    result = fit_scene(lease.scene(), lease.backend(),
-                       {v.data(), static_cast<std::size_t>(v.size())}, lm, on_progress,
-                       [&](std::shared_ptr<const Scene> scene) {
-                         handle.replace(scene);
-                         return make_cpu_backend(std::move(scene), handle.n_threads());
-                       });
+    result =
+        fit_scene(lease.scene(), lease.backend(), {v.data(), static_cast<std::size_t>(v.size())},
+                  lm, on_progress, [&](std::shared_ptr<const Scene> scene) {
+                    handle.replace(scene);
+                    return make_cpu_backend(std::move(scene), handle.n_threads());
+                  });
   }
   const FitOutcome& outcome = result.outcome;
   const std::vector<double>&natural = result.natural, &chi2_images = result.chi2_images;

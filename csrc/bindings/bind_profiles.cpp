@@ -57,8 +57,8 @@ void bind_profiles(py::module_& m) {
   m.def("profiles", &profiles, "Radial profiles of this build, by name.");
   m.def("flux_factor", &flux_factor, py::arg("profile"), py::arg("shape"),
         "Flux of unit amplitude, unit scale radius and q = 1, and its derivative by shape.");
-  m.def("isa", [] { return std::string(kernels().isa).substr(4); },
-        "Instruction-set level in use.");
+  m.def(
+      "isa", [] { return std::string(kernels().isa).substr(4); }, "Instruction-set level in use.");
   m.def("build_info", &build_info, "Version, compiler and defaults of this build.");
 }
 

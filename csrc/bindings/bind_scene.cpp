@@ -6,8 +6,8 @@
 namespace jointlight {
 
 py::dict run_fit(SceneHandle& handle, const Array& v, const py::dict& options,
-             const py::object& callback);  // bind_fit.cpp
-py::dict describe_scene(SceneHandle& handle);    // bind_fit.cpp
+                 const py::object& callback);  // bind_fit.cpp
+py::dict describe_scene(SceneHandle& handle);  // bind_fit.cpp
 
 std::unique_ptr<SceneHandle> build_scene(const SceneSpec& spec, int n_threads) {
   SceneSpec copy = spec;

@@ -9,8 +9,8 @@ namespace jointlight {
 namespace {
 
 constexpr double degree = M_PI / 180.0;
-constexpr double eta_max = 3.5;      // q = exp(-2 eta) > 9e-4
-constexpr double largest_px = 1e7;   // scale and distance in pixels beyond which nothing is drawn
+constexpr double eta_max = 3.5;     // q = exp(-2 eta) > 9e-4
+constexpr double largest_px = 1e7;  // scale and distance in pixels beyond which nothing is drawn
 constexpr double smallest_px = 1e-4;
 
 // S (plane, arcsec^2: S11, S12, S22) and its derivatives by the three shape slots, [3 (S)][3].

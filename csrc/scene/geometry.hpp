@@ -20,19 +20,19 @@ enum class ComponentKind : std::uint8_t { profile, point, flat_sky, plane_sky };
 
 // Local map between the image's pixels and the tangent plane (arcsec), about an anchor.
 struct LocalMap {
-  double anchor_pixel[2] = {};   // image pixels
-  double anchor_plane[2] = {};   // arcsec
-  double jacobian[4] = {};       // d(X, Y)/d(x, y), row-major, arcsec/px
-  double inverse[4] = {};        // its inverse
-  double quadratic[6] = {};      // [2][3]: pixel += Q (dX^2, dX dY, dY^2)
-  double pixel_area = 1.0;       // arcsec^2
+  double anchor_pixel[2] = {};  // image pixels
+  double anchor_plane[2] = {};  // arcsec
+  double jacobian[4] = {};      // d(X, Y)/d(x, y), row-major, arcsec/px
+  double inverse[4] = {};       // its inverse
+  double quadratic[6] = {};     // [2][3]: pixel += Q (dX^2, dX dY, dY^2)
+  double pixel_area = 1.0;      // arcsec^2
 };
 
 struct TileGeometry {
   ComponentKind kind = ComponentKind::profile;
   ShapeChart chart = ShapeChart::ellipse;
   bool amplitude_is_flux = false;
-  int profile = -1;              // registry index, or -1
+  int profile = -1;  // registry index, or -1
   int n_shape = 0;
   int n_slots = 0;
   LocalMap map;

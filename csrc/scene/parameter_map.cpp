@@ -86,7 +86,8 @@ void ParameterMap::choose_charts(std::span<const SlotUse> uses) {
     const auto only_with = [&](int free, int role, int other, int other_role) {
       for (const auto& [u, found] : appearances[at(free)]) {
         const SlotUse& where = uses[at(u)];
-        if (found != role || !elliptical(where) || partner(where, other_role) != other) return false;
+        if (found != role || !elliptical(where) || partner(where, other_role) != other)
+          return false;
       }
       return true;
     };
@@ -128,8 +129,8 @@ void ParameterMap::choose_charts(std::span<const SlotUse> uses) {
     }
     for (const SlotUse& where : uses) {
       if (!elliptical(where) || partner(where, q_role) != triple.q) continue;
-      where.geometry->chart = triple.kind == Kind::shear ? ShapeChart::log_shear
-                                                         : ShapeChart::shear_major;
+      where.geometry->chart =
+          triple.kind == Kind::shear ? ShapeChart::log_shear : ShapeChart::shear_major;
       raw_slot_[at(where.slots[q_role])] = raw_slot_[at(where.slots[pa_role])] = 1;
       if (triple.kind == Kind::shear) raw_slot_[at(where.slots[scale_role])] = 1;
     }
@@ -142,9 +143,8 @@ void ParameterMap::choose_charts(std::span<const SlotUse> uses) {
       const int free = partner(use, role);
       if (free < 0 || triple_[at(free)] >= 0 || kind_[at(free)] == Kind::logarithm) continue;
       const bool everywhere = std::all_of(
-          appearances[at(free)].begin(), appearances[at(free)].end(), [](const auto& where) {
-            return where.second < 0 || where.second >= scale_role;
-          });
+          appearances[at(free)].begin(), appearances[at(free)].end(),
+          [](const auto& where) { return where.second < 0 || where.second >= scale_role; });
       if (!everywhere || !(lower_[at(free)] >= 0.0) || !(spec_.start[at(free)] > 0.0)) continue;
       kind_[at(free)] = Kind::logarithm;
       lower_[at(free)] = lower_[at(free)] > 0.0 ? std::log(lower_[at(free)]) : -infinity;
@@ -285,8 +285,8 @@ double ParameterMap::prior_chi2(const ParameterState& state) const {
   return sum;
 }
 
-void ParameterMap::add_priors(std::span<const double> x, bool internal,
-                              const ParameterState& state, std::span<double> gradient,
+void ParameterMap::add_priors(std::span<const double> x, bool internal, const ParameterState& state,
+                              std::span<double> gradient,
                               const std::function<void(int, int, double)>& add) const {
   for (int i = 0; i < spec_.n_free; ++i) {
     const double sigma = spec_.prior_sigma[at(i)];

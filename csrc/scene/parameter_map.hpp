@@ -27,10 +27,10 @@ struct FunctionTie {
 // Rows in compressed form: slot i = constants[i] + sum coefficients * v[indices].
 struct ParameterSpec {
   int n_free = 0, n_slots = 0;
-  std::vector<double> start, lower, upper;           // [n_free] natural
-  std::vector<int> row_start, indices;               // [n_slots + 1], [nnz]
-  std::vector<double> coefficients, constants;       // [nnz], [n_slots]
-  std::vector<double> prior_mean, prior_sigma;       // [n_free], sigma NaN or inf = none
+  std::vector<double> start, lower, upper;      // [n_free] natural
+  std::vector<int> row_start, indices;          // [n_slots + 1], [nnz]
+  std::vector<double> coefficients, constants;  // [nnz], [n_slots]
+  std::vector<double> prior_mean, prior_sigma;  // [n_free], sigma NaN or inf = none
   std::vector<FunctionTie> functions;
 };
 
@@ -57,7 +57,7 @@ class ParameterMap {
 
   std::vector<double> to_internal(std::span<const double> natural) const;
   std::vector<double> to_natural(std::span<const double> x) const;
-  std::span<const double> lower() const { return lower_; }      // internal box
+  std::span<const double> lower() const { return lower_; }  // internal box
   std::span<const double> upper() const { return upper_; }
   std::span<const double> max_step() const { return max_step_; }
   void set_centre_step(int free, double step) { max_step_[static_cast<std::size_t>(free)] = step; }
@@ -97,8 +97,8 @@ class ParameterMap {
                    int& n) const;
 
   ParameterSpec spec_;
-  std::vector<Kind> kind_;       // [n_free]
-  std::vector<int> triple_;      // [n_free] index into triples_, -1 none
+  std::vector<Kind> kind_;   // [n_free]
+  std::vector<int> triple_;  // [n_free] index into triples_, -1 none
   std::vector<Triple> triples_;
   std::vector<std::uint8_t> raw_slot_;  // [n_slots] 1: the slot is the chart coordinate itself
   std::vector<double> lower_, upper_, max_step_;

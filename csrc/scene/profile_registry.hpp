@@ -11,11 +11,11 @@ namespace jointlight {
 
 struct ProfileInfo {
   std::string name;
-  int n_shape = 0;                       // 0, 1 or 2 shape parameters
+  int n_shape = 0;  // 0, 1 or 2 shape parameters
   std::vector<std::string> shape_names;
   std::vector<double> shape_min, shape_max;
   std::string scale_name, amplitude_name;
-  double shape_origin = 0.0;             // shapes are tabulated in ln(shape - origin)
+  double shape_origin = 0.0;  // shapes are tabulated in ln(shape - origin)
   // log of the Mellin transform integral_0^inf r^(s-1) I(r) dr
   std::complex<double> (*log_mellin)(const double* shape, std::complex<double> s) = nullptr;
   double (*brightness)(const double* shape, double r2) = nullptr;  // I at R^2

@@ -6,8 +6,8 @@
 #include <complex>
 #include <functional>
 
-#include "scene/transform_table.hpp"
 #include "base/fft.hpp"
+#include "scene/transform_table.hpp"
 
 namespace jointlight {
 namespace {
@@ -176,8 +176,7 @@ Transfer::Transfer(const Psf& psf, int box_x, int box_y) {
       int begin = limit_y + 1, end = -limit_y;
       // Along y, stop at the first long stretch without power: transforms of PSFs only fall.
       const auto scan = [&](int direction) {
-        for (int jy = direction > 0 ? 0 : -1, idle = 0; std::abs(jy) <= limit_y;
-             jy += direction) {
+        for (int jy = direction > 0 ? 0 : -1, idle = 0; std::abs(jy) <= limit_y; jy += direction) {
           const complex value = transform(jx, jy);
           line[static_cast<std::size_t>(jy + limit_y)] = value;
           if (std::abs(value) > negligible) {

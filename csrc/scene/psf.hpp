@@ -13,18 +13,19 @@ struct Psf {
   enum class Form { array, gaussian, moffat };
 
   Form form = Form::array;
-  bool includes_pixel = true;            // an effective PSF (Anderson & King 2000)
+  bool includes_pixel = true;  // an effective PSF (Anderson & King 2000)
   // array: [ny][nx], sampled `oversampling` times per pixel, centre in array pixels
   std::vector<double> data;
   int nx = 0, ny = 0, oversampling = 1;
   double cx = 0.0, cy = 0.0;
   // analytic: gaussian sigma, or moffat (alpha, beta), pixels
   double params[2] = {};
-  double extent = 0.0;                   // no light that matters beyond this radius, pixels
+  double extent = 0.0;  // no light that matters beyond this radius, pixels
 
   // Radius beyond which a pixel holds less than the fraction `faint` of the light, pixels.
   double reach(double faint) const;
-  // Standard deviation of the Gaussian with as sharp a core (the same integral of its square), pixels.
+  // Standard deviation of the Gaussian with as sharp a core (the same integral of its square),
+  // pixels.
   double core_width() const;
 };
 
@@ -36,7 +37,7 @@ class Transfer {
   Transfer& operator=(const Transfer&) = delete;
 
   const TransferView& view() const { return view_; }
-  int folds() const { return folds_; }   // runs per column at most: 1 = nothing folded
+  int folds() const { return folds_; }  // runs per column at most: 1 = nothing folded
 
  private:
   TransferView view_;

@@ -29,8 +29,8 @@ void wing_tail(const ProfileInfo& profile, const TransferView& box, TileState& s
   for (int k = 0; k < tail_angles; ++k) {
     const double angle = M_PI * (k + 0.5) / tail_angles;  // opposite rays are alike
     const double nx = std::cos(angle), ny = std::sin(angle);
-    const double length = std::min(half_x / std::max(std::abs(nx), 1e-12),
-                                   half_y / std::max(std::abs(ny), 1e-12));
+    const double length =
+        std::min(half_x / std::max(std::abs(nx), 1e-12), half_y / std::max(std::abs(ny), 1e-12));
     // R = length sqrt(m) with m = n^T S^-1 n; the ray integral is (G(inf) - G(R)) / m.
     const double ex = i11 * nx + i12 * ny, ey = i12 * nx + i22 * ny;
     const double m = nx * ex + ny * ey, r2 = length * length * m;
@@ -38,8 +38,8 @@ void wing_tail(const ProfileInfo& profile, const TransferView& box, TileState& s
     const double outside = total - profile.enclosed(state.shape, r2, enclosed_by_shape);
     if (!(outside > 1e-14 * total)) continue;
     // d/dm [outside / m] = -outside/m^2 - (dG/dR2 length^2)/m, dG/dR2 = I/2
-    const double by_m = -outside / (m * m) -
-                        0.5 * profile.brightness(state.shape, r2) * length * length / m;
+    const double by_m =
+        -outside / (m * m) - 0.5 * profile.brightness(state.shape, r2) * length * length / m;
     state.tail[lane_unit] += scale * outside / m;
     state.tail[lane_s11] -= scale * by_m * ex * ex;
     state.tail[lane_s12] -= scale * by_m * 2.0 * ex * ey;
@@ -112,8 +112,8 @@ void Scene::validate() const {
             "image ", i, ": data and weight must both have shape (", image.height, ", ",
             image.width, ")");
     for (std::size_t p = 0; p < size; ++p) {
-      require(std::isfinite(image.weight[p]) && image.weight[p] >= 0.0, "image ", i, ": weight[",
-              p, "] = ", image.weight[p], " must be finite and not negative");
+      require(std::isfinite(image.weight[p]) && image.weight[p] >= 0.0, "image ", i, ": weight[", p,
+              "] = ", image.weight[p], " must be finite and not negative");
       require(image.weight[p] == 0.0 || std::isfinite(image.data[p]), "image ", i, ": data[", p,
               "] = ", image.data[p], " must be finite where the weight is positive");
     }
@@ -196,15 +196,15 @@ const WingAxis& Scene::wing_axis(int size, int step) {
 
 // The window fits into the box, and copies of the source stay clear of it: further than the PSF
 // reaches, and far enough to be smooth there.
-int Scene::box_size(const TileSpec& tile, int size, double centre, double q,
-                    double slack) const {
+int Scene::box_size(const TileSpec& tile, int size, double centre, double q, double slack) const {
   const Psf& psf = spec_.psfs[at(tile.psf)];
   double clear = psf.reach(1e-10);
   if (tile.geometry.kind == ComponentKind::profile) {
     // The ridge along a copy's major axis is q times its distance wide, and must stay wide beside
     // the PSF's core.
-    clear = std::max({1.3 * psf.reach(1e-7), psf.core_width() * std::max(7.0, 5.0 / std::max(q, 0.1)),
-                      0.25 * size, std::clamp(0.5 * size, 20.0, 46.0)});
+    clear =
+        std::max({1.3 * psf.reach(1e-7), psf.core_width() * std::max(7.0, 5.0 / std::max(q, 0.1)),
+                  0.25 * size, std::clamp(0.5 * size, 20.0, 46.0)});
   }
   double far = std::max(centre, size - 1 - centre);
   far = std::min(far, 5.0 * size + 200.0);  // a start that far off is no reason for a huge box
@@ -276,8 +276,7 @@ void Scene::plan_tile(std::size_t index) {
     state.y0 = 0.5 * (view.height - 1);
   }
   const auto box = [&](int size, double centre) {
-    return FftPlan::good_size(
-        box_size(tile, size, centre, axis_ratio(state.S), 0.08 * size + 3.0));
+    return FftPlan::good_size(box_size(tile, size, centre, axis_ratio(state.S), 0.08 * size + 3.0));
   };
   const int box_x = box(view.width, state.x0), box_y = box(view.height, state.y0);
   const Transfer& t = transfer(tile.psf, box_x, box_y);
@@ -332,8 +331,7 @@ void Scene::find_pairs() {
 }
 
 void Scene::place_tiles(const ParameterState& parameters, bool internal,
-                        std::vector<TileState>& states,
-                        std::vector<Chain>& chains,
+                        std::vector<TileState>& states, std::vector<Chain>& chains,
                         std::vector<AlignedBuffer<double>>& table_memory) const {
   states.resize(spec_.tiles.size());
   chains.resize(spec_.tiles.size());
@@ -361,7 +359,8 @@ void Scene::place_tiles(const ParameterState& parameters, bool internal,
       chains[i] = {};
       continue;
     }
-    if (view.renderer != Renderer::fourier || tile.geometry.kind != ComponentKind::profile) continue;
+    if (view.renderer != Renderer::fourier || tile.geometry.kind != ComponentKind::profile)
+      continue;
     // rho^2 = k^T S k between the smallest and the largest frequency of the box
     const double mean = 0.5 * (state.S[0] + state.S[2]);
     const double spread = std::hypot(0.5 * (state.S[0] - state.S[2]), state.S[1]);
@@ -370,8 +369,8 @@ void Scene::place_tiles(const ParameterState& parameters, bool internal,
     const double step = 2.0 * M_PI / std::max(view.transfer.box_x, view.transfer.box_y);
     double kx_max = 0.0;
     for (int r = 0; r < view.transfer.column_start[view.transfer.n_columns]; ++r) {
-      kx_max = std::max(kx_max, std::abs(2.0 * M_PI * view.transfer.runs[r].jx) /
-                                    view.transfer.box_x);
+      kx_max =
+          std::max(kx_max, std::abs(2.0 * M_PI * view.transfer.runs[r].jx) / view.transfer.box_x);
     }
     const double ky_max = 2.0 * M_PI *
                           std::max(std::abs(view.transfer.y_min), view.transfer.y_max) /

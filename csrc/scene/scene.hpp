@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The compiled problem: images, tiles and parameters flattened into tables once, with every box,
-// PSF transform and FFT plan made. Constant afterwards; what changes lives in a backend's workspace.
+// PSF transform and FFT plan made. Constant afterwards; what changes lives in a backend's
+// workspace.
 #pragma once
 
 #include <map>
@@ -45,9 +46,9 @@ struct TilePair {
 // Interpolation from the wing grid along one axis of a window.
 struct WingAxis {
   int nodes = 0;
-  double low = 0.0;              // window pixels of node 0
-  std::vector<int> cell;         // [size]
-  std::vector<double> weights;   // [size][wing_taps]
+  double low = 0.0;             // window pixels of node 0
+  std::vector<int> cell;        // [size]
+  std::vector<double> weights;  // [size][wing_taps]
 };
 
 class Scene {
@@ -73,8 +74,7 @@ class Scene {
 
   // Slot values -> what each tile's rendering needs. Tiles that cannot be drawn are set invisible.
   // `internal`: slots are in chart coordinates. `table_memory[tile]` keeps the radial tables.
-  void place_tiles(const ParameterState& parameters, bool internal,
-                   std::vector<TileState>& states,
+  void place_tiles(const ParameterState& parameters, bool internal, std::vector<TileState>& states,
                    std::vector<Chain>& chains,
                    std::vector<AlignedBuffer<double>>& table_memory) const;
 

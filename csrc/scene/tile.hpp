@@ -6,17 +6,17 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "base/lanes.hpp"
 #include "base/fft_plan.hpp"
+#include "base/lanes.hpp"
 
 namespace jointlight {
 
 // Lanes of a tile's fields, in the tile's own pixel frame.
 enum Lane : int {
-  lane_unit = 0,    // the component with unit amplitude
-  lane_x0 = 1,      // d/d(centre), pixels
+  lane_unit = 0,  // the component with unit amplitude
+  lane_x0 = 1,    // d/d(centre), pixels
   lane_y0 = 2,
-  lane_s11 = 3,     // d/d(shape matrix), px^2; lane_s12 moves S12 and S21 together
+  lane_s11 = 3,  // d/d(shape matrix), px^2; lane_s12 moves S12 and S21 together
   lane_s12 = 4,
   lane_s22 = 5,
   lane_shape0 = 6,  // d/d(profile shape)
@@ -33,13 +33,13 @@ inline constexpr int wing_border = 6;  // grid nodes outside the window: 2 for t
 // Coarse grid on which the copies' light is computed, centred on the window (so that turning the
 // image turns the grid).
 struct WingPlan {
-  int step = 0;                      // pixels between nodes; 0 = nothing to subtract
-  int nx = 0, ny = 0;                // nodes
-  double x_low = 0.0, y_low = 0.0;   // window pixels of node 0
+  int step = 0;                     // pixels between nodes; 0 = nothing to subtract
+  int nx = 0, ny = 0;               // nodes
+  double x_low = 0.0, y_low = 0.0;  // window pixels of node 0
   // For each pixel of the window along an axis: first of the wing_taps nodes that it is
   // interpolated from, and their Lagrange weights
-  const int *cell_x = nullptr, *cell_y = nullptr;          // [width], [height]
-  const double *weights_x = nullptr, *weights_y = nullptr; // [.][wing_taps]
+  const int *cell_x = nullptr, *cell_y = nullptr;           // [width], [height]
+  const double *weights_x = nullptr, *weights_y = nullptr;  // [.][wing_taps]
 };
 
 enum class Renderer : std::uint8_t { fourier, pixel, sky };
@@ -48,7 +48,7 @@ enum class Renderer : std::uint8_t { fourier, pixel, sky };
 // uniform grid in u = ln rho^2.
 struct RadialTable {
   static constexpr int degree = 5;
-  static constexpr int columns = 4;      // f, df/du, df/dshape0, df/dshape1
+  static constexpr int columns = 4;  // f, df/du, df/dshape0, df/dshape1
   double u0 = 0.0, inverse_step = 1.0;
   int n_intervals = 0;
   const double* coefficients = nullptr;  // [n_intervals][degree + 1][columns]
@@ -58,19 +58,19 @@ struct RadialTable {
 // One run of frequencies j_y in [y_begin, y_end) at fixed extended j_x, to be folded into box
 // column x. Extended indices run past the box's Nyquist where the PSF has power there.
 struct SpectrumRun {
-  int column;               // box column, 0 .. box_x / 2
-  int jx;                   // signed extended index
-  int y_begin, y_end;       // signed extended indices
-  const double* transfer;   // PSF transform / (box_x box_y), (re, im) pairs [y_end - y_begin]
+  int column;              // box column, 0 .. box_x / 2
+  int jx;                  // signed extended index
+  int y_begin, y_end;      // signed extended indices
+  const double* transfer;  // PSF transform / (box_x box_y), (re, im) pairs [y_end - y_begin]
 };
 
 // Everything of a PSF that a box of box_x x box_y pixels needs.
 struct TransferView {
   int box_x = 0, box_y = 0;
-  int n_columns = 0;                   // box columns 0 .. n_columns-1 hold power
-  int y_min = 0, y_max = 0;            // range of extended j_y over all runs, y_max exclusive
-  const SpectrumRun* runs = nullptr;   // sorted by column
-  const int* column_start = nullptr;   // [n_columns + 1] into runs
+  int n_columns = 0;                  // box columns 0 .. n_columns-1 hold power
+  int y_min = 0, y_max = 0;           // range of extended j_y over all runs, y_max exclusive
+  const SpectrumRun* runs = nullptr;  // sorted by column
+  const int* column_start = nullptr;  // [n_columns + 1] into runs
   // What the PSF does to anything smooth: shift, and second moments xx, xy, yy about the shift
   double shift[2] = {};
   double moments[3] = {};
@@ -78,27 +78,27 @@ struct TransferView {
 
 // What a tile's rendering depends on at one parameter vector (host-prepared, a few hundred bytes).
 struct TileState {
-  double x0 = 0.0, y0 = 0.0;           // centre, window pixels
-  double S[3] = {1.0, 0.0, 1.0};       // S11, S12, S22, px^2
+  double x0 = 0.0, y0 = 0.0;      // centre, window pixels
+  double S[3] = {1.0, 0.0, 1.0};  // S11, S12, S22, px^2
   double shape[2] = {};
   RadialTable table;
-  bool has_table = false;              // false: point source, f = 1
-  bool visible = true;                 // false: centre outside what the plan covers
-  double tail[n_lanes] = {};           // light of the copies beyond the summed shells
-  double value[n_lanes] = {};          // image = value . lanes
+  bool has_table = false;      // false: point source, f = 1
+  bool visible = true;         // false: centre outside what the plan covers
+  double tail[n_lanes] = {};   // light of the copies beyond the summed shells
+  double value[n_lanes] = {};  // image = value . lanes
 };
 
 struct TileView {
   Renderer renderer = Renderer::fourier;
-  int profile = 0;                     // index into the profile table
-  int x0 = 0, y0 = 0;                  // window origin in the image
-  int width = 0, height = 0;           // window size
-  std::size_t row_stride = 0;          // doubles per row of the fields
-  double* fields = nullptr;            // [height][row_stride], lanes interleaved
+  int profile = 0;             // index into the profile table
+  int x0 = 0, y0 = 0;          // window origin in the image
+  int width = 0, height = 0;   // window size
+  std::size_t row_stride = 0;  // doubles per row of the fields
+  double* fields = nullptr;    // [height][row_stride], lanes interleaved
   WingPlan wings;
   TransferView transfer;
   FftView fft_x, fft_y;
-  double sky_map[6] = {};              // plane offset = (a + b x + c y, d + e x + f y), arcsec
+  double sky_map[6] = {};  // plane offset = (a + b x + c y, d + e x + f y), arcsec
 };
 
 }  // namespace jointlight

@@ -14,8 +14,8 @@ constexpr double v_min = -14.0, v_max = 12.0;  // ln rho
 constexpr int n_v = 521;                       // nodes in ln rho, 0.05 apart
 constexpr double v_step = (v_max - v_min) / (n_v - 1);
 constexpr double u_step = 2.0 * v_step;
-constexpr double shape_step = 0.05;            // nodes in ln(shape - origin)
-constexpr int order = 8;                       // points of the interpolation in shape
+constexpr double shape_step = 0.05;  // nodes in ln(shape - origin)
+constexpr int order = 8;             // points of the interpolation in shape
 
 // The line Re s = c must lie right of the pole at 0 and left of the first pole of M's
 // continuation; the periodic images of the trapezoidal rule fade as exp(-c P) and
@@ -25,14 +25,13 @@ constexpr double image_distance = 100.0;
 }  // namespace
 
 struct TransformTable::Stencil {
-  int n = 1;                              // nodes used
+  int n = 1;  // nodes used
   const Node* nodes[order] = {};
-  double weight[order] = {1.0};           // value
-  double slope[order] = {0.0};            // derivative by shape
+  double weight[order] = {1.0};  // value
+  double slope[order] = {0.0};   // derivative by shape
 };
 
-TransformTable::TransformTable(const ProfileInfo& profile)
-    : profile_(profile) {
+TransformTable::TransformTable(const ProfileInfo& profile) : profile_(profile) {
   if (profile.n_shape > 0) {
     const double low = std::log(profile.shape_min[0] - profile.shape_origin);
     const double high = std::log(profile.shape_max[0] - profile.shape_origin);
@@ -148,7 +147,8 @@ void TransformTable::fill(const double* shape, double low, double high, double* 
     for (int d = 0; d < 3; ++d) {
       double value = 0.0, slope = 0.0;
       for (int m = 0; m < s.n; ++m) {
-        const double f = s.nodes[m]->f[static_cast<std::size_t>(i) * 3 + static_cast<std::size_t>(d)];
+        const double f =
+            s.nodes[m]->f[static_cast<std::size_t>(i) * 3 + static_cast<std::size_t>(d)];
         value += s.weight[m] * f;
         slope += s.slope[m] * f;
       }

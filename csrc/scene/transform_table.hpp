@@ -51,9 +51,9 @@ class TransformTable {
   ProfileInfo profile_;
   int first_node_ = 0;
   int n_nodes_ = 1;
-  mutable std::mutex mutex_;                                       // guards making nodes
-  mutable std::vector<std::unique_ptr<const Node>> made_;          // owner
-  std::unique_ptr<std::atomic<const Node*>[]> nodes_;              // [n_nodes_] null until made
+  mutable std::mutex mutex_;                               // guards making nodes
+  mutable std::vector<std::unique_ptr<const Node>> made_;  // owner
+  std::unique_ptr<std::atomic<const Node*>[]> nodes_;      // [n_nodes_] null until made
 };
 
 // The table of one registered profile, made at first use and shared.

@@ -14,10 +14,10 @@
 namespace jointlight {
 
 struct SceneFit {
-  FitOutcome outcome;                // internal coordinates; covariance in natural ones
-  std::vector<double> natural;       // [n_free]
+  FitOutcome outcome;           // internal coordinates; covariance in natural ones
+  std::vector<double> natural;  // [n_free]
   std::vector<double> chi2_images;
-  std::vector<long> n_pixels;        // that count, per image
+  std::vector<long> n_pixels;  // that count, per image
 };
 
 using ProgressReport = std::function<void(const IterationRecord&, const std::vector<double>&)>;

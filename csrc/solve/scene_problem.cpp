@@ -88,8 +88,7 @@ double SceneProblem::linearize(std::span<const double> x, std::span<double> g,
     const std::vector<int>& slots = scene_->tiles()[t].slots;
     for (std::size_t s = 0; s < slots.size(); ++s) {
       for (std::size_t k = 0; k < columns.column[s].size(); ++k) {
-        const double weight =
-            state_.coefficients[at(map.row_begin(slots[s])) + k];
+        const double weight = state_.coefficients[at(map.row_begin(slots[s])) + k];
         double* column = &columns.matrix[at(columns.column[s][k]) * n_lanes];
         for (int i = 0; i < n_lanes; ++i) column[i] += weight * chains_[t].matrix[i][s];
       }
@@ -98,9 +97,8 @@ double SceneProblem::linearize(std::span<const double> x, std::span<double> g,
   fold(sums_, g, h);
   chi2_images_ = sums_.chi2;
   double sum = map.prior_chi2(state_);
-  map.add_priors(x, internal_, state_, g, [&](int i, int j, double value) {
-    h[at(pattern_.find(i, j))] += value;
-  });
+  map.add_priors(x, internal_, state_, g,
+                 [&](int i, int j, double value) { h[at(pattern_.find(i, j))] += value; });
   for (double value : chi2_images_) sum += value;
   return sum;
 }

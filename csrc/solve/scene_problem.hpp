@@ -42,9 +42,9 @@ class SceneProblem final : public Problem {
  private:
   // Free coordinates that a tile depends on, and d(lane weights)/d(coordinate) for them.
   struct TileColumns {
-    std::vector<int> free;                  // sorted, distinct
-    std::vector<std::vector<int>> column;   // [slot][entry of its row] -> position in `free`
-    std::vector<double> matrix;             // [free.size()][n_lanes]
+    std::vector<int> free;                 // sorted, distinct
+    std::vector<std::vector<int>> column;  // [slot][entry of its row] -> position in `free`
+    std::vector<double> matrix;            // [free.size()][n_lanes]
   };
 
   bool prepare(std::span<const double> x);

@@ -11,10 +11,10 @@
 
 #include <cmath>
 
+#include "base/fft.hpp"
 #include "base/lanes.hpp"
 #include "base/vmath.hpp"
 #include "scene/tile.hpp"
-#include "base/fft.hpp"
 
 namespace jointlight {
 JL_ISA_BEGIN
@@ -23,10 +23,10 @@ inline constexpr int spectrum_block = 64;
 
 // Lane weights w of one frequency: unit field = w[0] z, centre derivatives -i w[1], -i w[2], ...
 struct SpectrumWeights {
-  alignas(64) double f0[n_lanes], f_kx[n_lanes], f_ky[n_lanes];         // times f
-  alignas(64) double r_xx[n_lanes], r_xy[n_lanes], r_yy[n_lanes];       // times (df/du) / rho^2
-  alignas(64) double s0[n_lanes], s1[n_lanes];                          // times df/dshape
-  alignas(64) double even[n_lanes], odd[n_lanes];                       // lane masks
+  alignas(64) double f0[n_lanes], f_kx[n_lanes], f_ky[n_lanes];    // times f
+  alignas(64) double r_xx[n_lanes], r_xy[n_lanes], r_yy[n_lanes];  // times (df/du) / rho^2
+  alignas(64) double s0[n_lanes], s1[n_lanes];                     // times df/dshape
+  alignas(64) double even[n_lanes], odd[n_lanes];                  // lane masks
 };
 
 inline SpectrumWeights spectrum_weights(const TileState& tile) {

@@ -16,7 +16,8 @@ JL_ISA_BEGIN
 // Gaussian: w = 1/sigma^2, chi2 term = w (m - d)^2.
 // Poisson (Cash 1979, with the data-only terms that make it 0 at m = d): with c = counts per data
 // unit, the term is 2 c (m - d + d ln(d/m)), its gradient c (1 - d/m), its expected curvature c/m.
-// Below m = floor the logarithm continues as its tangent parabola, so a wandering step stays finite.
+// Below m = floor the logarithm continues as its tangent parabola, so a wandering step stays
+// finite.
 template <Likelihood kind>
 JL_HD JL_INLINE void residual(double data, double weight, double model, double& w, double& wr,
                               double& term) {

@@ -37,8 +37,8 @@ JL_INLINE void add_copy(const typename Profile::Constants& constants, const doub
 }
 
 struct WingFrame {
-  double inverse[3];        // S^-1
-  double x_low, x_high;     // extent of the grid, window pixels
+  double inverse[3];     // S^-1
+  double x_low, x_high;  // extent of the grid, window pixels
   double y_low, y_high;
 };
 
@@ -172,8 +172,7 @@ inline void blur_once(const TileView& view, const double* in, double* out, int e
           d_x -= (1.0 / 6.0) * (east2 - west2 - 2.0 * (east - west));
           d_y -= (1.0 / 6.0) * (north2 - south2 - 2.0 * (north - south));
         }
-        store(out + at + g * vector_width,
-              xx * d_xx + yy * d_yy + xy * cross + x * d_x + y * d_y);
+        store(out + at + g * vector_width, xx * d_xx + yy * d_yy + xy * cross + x * d_x + y * d_y);
       }
     }
   }
@@ -182,8 +181,7 @@ inline void blur_once(const TileView& view, const double* in, double* out, int e
 // The copies are summed as they are, but reach the window through the PSF, which does to anything
 // smooth W -> exp(L) W; four terms of it. Each term spoils another ring of the border's nodes.
 inline void blur_grid(const TileView& view, double* grid, double* scratch) {
-  const std::ptrdiff_t size =
-      static_cast<std::ptrdiff_t>(view.wings.nx) * view.wings.ny * n_lanes;
+  const std::ptrdiff_t size = static_cast<std::ptrdiff_t>(view.wings.nx) * view.wings.ny * n_lanes;
   double* term = scratch;
   double* next = scratch + size;
   for (std::ptrdiff_t i = 0; i < size; ++i) {
@@ -205,8 +203,7 @@ inline void blur_grid(const TileView& view, double* grid, double* scratch) {
 
 // Sum of all copies' lanes on the coarse grid [ny][nx][n_lanes]; `scratch` holds two more grids.
 template <class Profile>
-inline void wing_grid(const TileView& view, const TileState& tile, double* grid,
-                      double* scratch) {
+inline void wing_grid(const TileView& view, const TileState& tile, double* grid, double* scratch) {
   constexpr int block = 64, near_n = 7, far_n = 3;
   const WingFrame frame = wing_frame(view, tile);
   const auto constants = Profile::prepare(tile.shape);
@@ -221,8 +218,8 @@ inline void wing_grid(const TileView& view, const TileState& tile, double* grid,
         for (int a = -1; a <= 1; ++a) {
           if (a == 0 && b == 0) continue;
           const double x0 = tile.x0 + static_cast<double>(a) * view.transfer.box_x;
-          const double y = frame.y_low + h * j - tile.y0 - static_cast<double>(b) *
-                                                               view.transfer.box_y;
+          const double y =
+              frame.y_low + h * j - tile.y0 - static_cast<double>(b) * view.transfer.box_y;
           for (int m = 0; m < n; ++m) {
             dx[m] = frame.x_low + h * (begin + m) - x0;
             dy[m] = y;

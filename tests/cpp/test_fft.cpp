@@ -4,8 +4,8 @@
 #include <random>
 #include <vector>
 
-#include "check.hpp"
 #include "base/fft.hpp"
+#include "check.hpp"
 
 using namespace jointlight;
 
@@ -30,12 +30,12 @@ void against_direct_sum(int size) {
     for (int k = 0; k < size; ++k) {
       std::complex<double> sum;
       for (int j = 0; j < size; ++j) {
-        const double angle = 2.0 * M_PI * static_cast<double>((static_cast<long>(j) * k) % size) /
-                             size;
+        const double angle =
+            2.0 * M_PI * static_cast<double>((static_cast<long>(j) * k) % size) / size;
         sum += input[lane][static_cast<std::size_t>(j)] * std::polar(1.0, angle);
       }
-      worst = std::max(worst, std::abs(sum - std::complex<double>(done[k].re[lane],
-                                                                  done[k].im[lane])));
+      worst =
+          std::max(worst, std::abs(sum - std::complex<double>(done[k].re[lane], done[k].im[lane])));
     }
   }
   CHECK_AT_MOST(worst / std::sqrt(size), 1e-13, ("size " + std::to_string(size)).c_str());

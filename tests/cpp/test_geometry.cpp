@@ -86,8 +86,8 @@ void check_chain(ShapeChart chart, bool flux, const double* slots) {
     TileState a, b;
     CHECK(evaluate_geometry(g, up, a, unused) && evaluate_geometry(g, down, b, unused));
     double ignored[n_lanes];
-    const double difference = (a.value[0] * probe(a, ignored) - b.value[0] * probe(b, ignored)) /
-                              (2.0 * h);
+    const double difference =
+        (a.value[0] * probe(a, ignored) - b.value[0] * probe(b, ignored)) / (2.0 * h);
     CHECK_AT_MOST(std::abs(analytic - difference) / (largest + 1e-12), 1e-7, "chain rule");
   }
 }

@@ -49,7 +49,8 @@ double hankel_sersic(double n, double rho) {
   double sum = 0.0;
   for (long i = 1; i < steps; ++i) {
     const double t = h * static_cast<double>(i), r = std::pow(t, n);
-    const double f = std::pow(t, 2.0 * n - 1.0) * std::exp(-b * (t - 1.0)) * std::cyl_bessel_j(0.0, rho * r);
+    const double f =
+        std::pow(t, 2.0 * n - 1.0) * std::exp(-b * (t - 1.0)) * std::cyl_bessel_j(0.0, rho * r);
     sum += (i % 2 == 1 ? 4.0 : 2.0) * f;
   }
   return 2.0 * M_PI * n * sum * h / 3.0;
@@ -86,7 +87,8 @@ int main() {
   // Flux factor against 2 pi n e^b b^(-2n) Gamma(2n), and its derivative against differences.
   for (double n = 0.3; n <= 10.0; n *= 1.07) {
     const double b = sersic_b(n).b;
-    const double truth = 2.0 * M_PI * n * std::exp(b - 2.0 * n * std::log(b) + std::lgamma(2.0 * n));
+    const double truth =
+        2.0 * M_PI * n * std::exp(b - 2.0 * n * std::log(b) + std::lgamma(2.0 * n));
     double slope[2];
     CHECK_AT_MOST(std::abs(sersic.flux_factor(&n, slope) / truth - 1.0), 1e-9, "flux factor");
     const double step = 1e-5 * n;
@@ -113,8 +115,8 @@ int main() {
                       "continuity");
       }
       const double u = table.u0 + (k + 0.4) / table.inverse_step, h = 1e-4;
-      const double difference = (sersic.value(&n, std::exp(u + h)) - sersic.value(&n, std::exp(u - h))) /
-                                (2.0 * h);
+      const double difference =
+          (sersic.value(&n, std::exp(u + h)) - sersic.value(&n, std::exp(u - h))) / (2.0 * h);
       double slope = 0.0;
       for (int d = 5; d >= 0; --d) slope = slope * 0.4 + c[d * 4 + 1];
       CHECK_AT_MOST(std::abs(slope - difference) / table.at_zero[0], 2e-8, "df/du");
@@ -128,9 +130,9 @@ int main() {
     CHECK_AT_MOST(std::abs(transform_table(3).value(&beta, rho * rho) - truth), 1e-8, "Moffat");
   }
   for (double edge : {1.06, 1.5, 3.5, 19.0}) {
-    CHECK_AT_MOST(std::abs(transform_table(3).flux_factor(&edge, nullptr) * (edge - 1.0) / M_PI -
-                           1.0),
-                  1e-9, "Moffat flux");
+    CHECK_AT_MOST(
+        std::abs(transform_table(3).flux_factor(&edge, nullptr) * (edge - 1.0) / M_PI - 1.0), 1e-9,
+        "Moffat flux");
   }
   return check::result();
 }

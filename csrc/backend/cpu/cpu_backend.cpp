@@ -24,7 +24,7 @@ struct Scratch {
 // A band of rows of one image with everything it accumulates.
 struct BandPlan {
   int image = 0;
-  std::vector<int> tiles, pairs;       // scene indices
+  std::vector<int> tiles, pairs;  // scene indices
   std::vector<BandTile> band_tiles;
   std::vector<BandPair> band_pairs;
   AlignedBuffer<double> blocks, gradients;
@@ -46,11 +46,9 @@ class CpuBackend final : public Backend {
   void render(std::span<const TileState> states, int image, double* out) override {
     const ImageSpec& spec = scene_->images()[at(image)];
     std::fill_n(out, at(spec.width) * at(spec.height), 0.0);
-    for_tiles(
-        [&](auto& worker, const TileView& view, int tile) {
-          render_tile(worker, view, states[at(tile)]);
-        },
-        image);
+    for_tiles([&](auto& worker, const TileView& view,
+                  int tile) { render_tile(worker, view, states[at(tile)]); },
+              image);
     std::vector<double> lanes;
     for (int t : scene_->image_tiles()[at(image)]) {
       const TileView& view = views_[at(t)];
@@ -212,8 +210,7 @@ class CpuBackend final : public Backend {
     void pieces(int n, const Body& body) const {
       constexpr int piece = 16;  // even: rows are transformed in pairs
       parallel_for((n + piece - 1) / piece, backend.n_threads_, [&](int i, int thread) {
-        body(i * piece, std::min(n, (i + 1) * piece),
-             backend.scratch_[at(thread)].fourier.data());
+        body(i * piece, std::min(n, (i + 1) * piece), backend.scratch_[at(thread)].fourier.data());
       });
     }
   };
@@ -250,8 +247,8 @@ class CpuBackend final : public Backend {
     for (const TileView& view : views_) {
       if (view.renderer == Renderer::fourier) {
         // either half of a transform, or one row of the wing grid
-        fourier = std::max({fourier, kernels_.fourier_scratch(view.transfer),
-                            at(view.wings.nx) * n_lanes});
+        fourier = std::max(
+            {fourier, kernels_.fourier_scratch(view.transfer), at(view.wings.nx) * n_lanes});
         wings = std::max(wings, 3 * grid_size(view));
         phases = std::max(phases, 2 * at(view.transfer.y_max - view.transfer.y_min));
       } else if (view.renderer == Renderer::pixel) {
@@ -297,8 +294,8 @@ class CpuBackend final : public Backend {
           const TilePair& pair = scene_->pairs()[at(p)];
           if (pair.y_begin >= end || pair.y_end <= y) continue;
           plan.pairs.push_back(p);
-          plan.band_pairs.push_back({local[at(pair.a)], local[at(pair.b)], pair.x_begin,
-                                     pair.x_end, pair.y_begin, pair.y_end, nullptr});
+          plan.band_pairs.push_back({local[at(pair.a)], local[at(pair.b)], pair.x_begin, pair.x_end,
+                                     pair.y_begin, pair.y_end, nullptr});
         }
         plan.blocks.resize(plan.pairs.size() * block_size);
         plan.gradients.resize(plan.tiles.size() * n_lanes);

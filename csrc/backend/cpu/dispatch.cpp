@@ -7,9 +7,9 @@
 
 namespace jointlight {
 
-#define JL_LEVEL(name)                    \
-  namespace name {                        \
-  const KernelTable& kernel_table();      \
+#define JL_LEVEL(name)               \
+  namespace name {                   \
+  const KernelTable& kernel_table(); \
   }
 #if defined(JL_HAVE_base)
 JL_LEVEL(isa_base)

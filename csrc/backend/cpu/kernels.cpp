@@ -75,8 +75,8 @@ void run_band(Band& band) {
         return band.lanes[t] +
                static_cast<std::ptrdiff_t>(pair.x_begin - band.tiles[t].view->x0) * n_lanes;
       };
-      accumulate_block(offset(pair.a), offset(pair.b), w + pair.x_begin,
-                       pair.x_end - pair.x_begin, pair.block);
+      accumulate_block(offset(pair.a), offset(pair.b), w + pair.x_begin, pair.x_end - pair.x_begin,
+                       pair.block);
     }
   }
   band.chi2 = chi2;

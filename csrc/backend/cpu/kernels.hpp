@@ -16,14 +16,14 @@ struct BandTile {
 };
 
 struct BandPair {
-  int a = 0, b = 0;               // indices into the band's tiles
+  int a = 0, b = 0;                                    // indices into the band's tiles
   int x_begin = 0, x_end = 0, y_begin = 0, y_end = 0;  // image pixels
-  double* block = nullptr;        // [n_lanes][n_lanes]
+  double* block = nullptr;                             // [n_lanes][n_lanes]
 };
 
 // A band of rows of one image: residual and normal equations in one pass.
 struct Band {
-  const double* data = nullptr;   // [height][width]
+  const double* data = nullptr;  // [height][width]
   const double* weight = nullptr;
   Likelihood likelihood = Likelihood::gaussian;
   int width = 0, y_begin = 0, y_end = 0;
@@ -31,12 +31,12 @@ struct Band {
   int n_tiles = 0;
   const BandPair* pairs = nullptr;  // null: chi2 only
   int n_pairs = 0;
-  double* gradients = nullptr;      // [n_tiles][n_lanes]
+  double* gradients = nullptr;  // [n_tiles][n_lanes]
   double chi2 = 0.0;
   // scratch: rows of model, w and w r, and lanes of sky tiles [n_tiles][width][n_lanes]
-  double* rows = nullptr;           // [3][width]
+  double* rows = nullptr;  // [3][width]
   double* sky = nullptr;
-  const double** lanes = nullptr;   // [n_tiles] row pointers
+  const double** lanes = nullptr;  // [n_tiles] row pointers
 };
 
 struct ProfileKernels {
