@@ -19,14 +19,20 @@ struct LaneSums {
   std::vector<double> chi2;       // [n_images]
 };
 
+// [height] rows of [width][n_lanes], `row_stride` doubles apart.
+struct FieldsView {
+  const double* data = nullptr;
+  std::size_t row_stride = 0;
+};
+
 class Backend {
  public:
   virtual ~Backend() = default;
 
   // Model image [height][width].
   virtual void render(std::span<const TileState> states, int image, double* out) = 0;
-  // Lanes of one tile's window [height][width][n_lanes].
-  virtual void fields(std::span<const TileState> states, int tile, double* out) = 0;
+  // Lanes of one tile's window; valid until the next call.
+  virtual FieldsView fields(std::span<const TileState> states, int tile) = 0;
   virtual void chi2(std::span<const TileState> states, std::span<double> per_image) = 0;
   virtual void linearize(std::span<const TileState> states, LaneSums& sums) = 0;
   virtual std::string describe() const = 0;

@@ -81,6 +81,19 @@ double SceneProblem::linearize(std::span<const double> x, std::span<double> g,
   std::fill(h.begin(), h.end(), 0.0);
   if (!prepare(x)) return std::numeric_limits<double>::quiet_NaN();
   backend_.linearize(tiles_, sums_);
+  fill_columns();
+  fold(sums_, g, h);
+  chi2_images_ = sums_.chi2;
+  const ParameterMap& map = scene_->parameters();
+  double sum = map.prior_chi2(state_);
+  map.add_priors(x, internal_, state_, g,
+                 [&](int i, int j, double value) { h[at(pattern_.find(i, j))] += value; });
+  for (double value : chi2_images_) sum += value;
+  return sum;
+}
+
+// Chain rule of every tile at the current state: lanes -> slots -> free coordinates.
+void SceneProblem::fill_columns() {
   const ParameterMap& map = scene_->parameters();
   for (std::size_t t = 0; t < columns_.size(); ++t) {
     TileColumns& columns = columns_[t];
@@ -94,13 +107,6 @@ double SceneProblem::linearize(std::span<const double> x, std::span<double> g,
       }
     }
   }
-  fold(sums_, g, h);
-  chi2_images_ = sums_.chi2;
-  double sum = map.prior_chi2(state_);
-  map.add_priors(x, internal_, state_, g,
-                 [&](int i, int j, double value) { h[at(pattern_.find(i, j))] += value; });
-  for (double value : chi2_images_) sum += value;
-  return sum;
 }
 
 void SceneProblem::fold(const LaneSums& sums, std::span<double> g, std::span<double> h) const {
@@ -160,12 +166,15 @@ void SceneProblem::render_tile(std::span<const double> x, int tile, double* out)
     std::fill_n(out, size, std::numeric_limits<double>::quiet_NaN());
     return;
   }
-  std::vector<double> lanes(size * n_lanes);
-  backend_.fields(tiles_, tile, lanes.data());
-  for (std::size_t p = 0; p < size; ++p) {
-    out[p] = 0.0;
-    for (std::size_t i = 0; i < n_lanes; ++i) {
-      out[p] += tiles_[at(tile)].value[i] * lanes[p * n_lanes + i];
+  const FieldsView fields = backend_.fields(tiles_, tile);
+  for (int y = 0; y < view.height; ++y) {
+    const double* row = fields.data + at(y) * fields.row_stride;
+    for (std::size_t px = 0; px < at(view.width); ++px) {
+      double sum = 0.0;
+      for (std::size_t i = 0; i < n_lanes; ++i) {
+        sum += tiles_[at(tile)].value[i] * row[px * n_lanes + i];
+      }
+      out[at(y) * at(view.width) + px] = sum;
     }
   }
 }
@@ -174,22 +183,22 @@ void SceneProblem::jacobian(std::span<const double> x, int image, double* out) {
   const ImageSpec& spec = scene_->images()[at(image)];
   const std::size_t size = at(spec.width) * at(spec.height);
   std::fill_n(out, size * at(this->size()), 0.0);
-  std::vector<double> g(at(this->size())), h(at(pattern_.nonzeros()));
-  if (!std::isfinite(linearize(x, g, h))) return;
-  std::vector<double> lanes;
+  if (!prepare(x)) return;
+  fill_columns();
   for (int t : scene_->image_tiles()[at(image)]) {
     const TileView& view = scene_->views()[at(t)];
     const TileColumns& columns = columns_[at(t)];
-    lanes.resize(at(view.width) * at(view.height) * n_lanes);
-    backend_.fields(tiles_, t, lanes.data());
-    for (std::size_t c = 0; c < columns.free.size(); ++c) {
-      double* plane = out + at(columns.free[c]) * size;
-      for (int y = 0; y < view.height; ++y) {
-        for (int px = 0; px < view.width; ++px) {
-          const double* p = &lanes[(at(y) * at(view.width) + at(px)) * n_lanes];
-          double sum = 0.0;
-          for (std::size_t i = 0; i < n_lanes; ++i) sum += columns.matrix[c * n_lanes + i] * p[i];
-          plane[at(view.y0 + y) * at(spec.width) + at(view.x0 + px)] += sum;
+    const FieldsView fields = backend_.fields(tiles_, t);
+    for (int y = 0; y < view.height; ++y) {
+      const double* row = fields.data + at(y) * fields.row_stride;
+      const std::size_t offset = at(view.y0 + y) * at(spec.width) + at(view.x0);
+      for (std::size_t c = 0; c < columns.free.size(); ++c) {
+        double* plane = out + at(columns.free[c]) * size + offset;
+        for (std::size_t i = 0; i < n_lanes; ++i) {
+          const double weight = columns.matrix[c * n_lanes + i];
+          if (weight == 0.0) continue;
+          for (std::size_t px = 0; px < at(view.width); ++px)
+            plane[px] += weight * row[px * n_lanes + i];
         }
       }
     }

@@ -48,6 +48,7 @@ class SceneProblem final : public Problem {
   };
 
   bool prepare(std::span<const double> x);
+  void fill_columns();
   void fold(const LaneSums& sums, std::span<double> g, std::span<double> h) const;
 
   std::shared_ptr<const Scene> scene_;

@@ -2,7 +2,8 @@
 """Compile and run every ``test_*.cpp`` of this folder: plain programs that exit 0 if all is well.
 
 Comments in a program's first lines say what it takes besides ``csrc`` on the include path:
-``// sources: csrc/solve/lm.cpp ...``, ``// needs: eigen``, ``// flags: -O3 ...``.
+``// sources: csrc/solve/lm.cpp ...``, ``// needs: eigen``, ``// flags: -O3 ...``. With JOINTLIGHT_SANITIZE set they run
+under the address and undefined-behaviour sanitisers.
 """
 
 import os
@@ -18,6 +19,8 @@ HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 PROGRAMS = sorted(HERE.glob("test_*.cpp"))
 FLAGS = ["-std=c++20", "-O2", "-Wall", "-Wextra", "-Wconversion", "-Werror"]
+if os.environ.get("JOINTLIGHT_SANITIZE"):
+    FLAGS += ["-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
 HEADER_LINES = 8
 
 

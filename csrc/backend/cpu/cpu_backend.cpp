@@ -65,15 +65,16 @@ class CpuBackend final : public Backend {
     }
   }
 
-  void fields(std::span<const TileState> states, int tile, double* out) override {
+  FieldsView fields(std::span<const TileState> states, int tile) override {
     const TileView& view = views_[at(tile)];
     WideWorker worker{*this};
     render_tile(worker, view, states[at(tile)]);
-    std::vector<double> lanes(at(view.width) * n_lanes);
+    if (view.renderer != Renderer::sky) return {view.fields, view.row_stride};
+    sky_fields_.resize(view.row_stride * at(view.height));
     for (int y = 0; y < view.height; ++y) {
-      const double* row = lane_row(view, y, lanes.data());
-      std::copy_n(row, lanes.size(), out + at(y) * lanes.size());
+      kernels_.sky_row(view, y, &sky_fields_[at(y) * view.row_stride]);
     }
+    return {sky_fields_.data(), view.row_stride};
   }
 
   void chi2(std::span<const TileState> states, std::span<double> per_image) override {
@@ -329,6 +330,7 @@ class CpuBackend final : public Backend {
   const KernelTable& kernels_;
   std::vector<TileView> views_;
   std::vector<AlignedBuffer<double>> fields_;
+  std::vector<double> sky_fields_;  // filled only when asked for
   std::vector<Scratch> scratch_;
   std::size_t phase_offset_ = 0;
   std::vector<BandPlan> bands_;
