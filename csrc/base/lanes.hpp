@@ -25,7 +25,6 @@ typedef double Vec __attribute__((vector_size(8 * vector_width)));
 
 JL_INLINE Vec load(const double* p) { return *reinterpret_cast<const Vec*>(p); }
 JL_INLINE void store(double* p, Vec v) { *reinterpret_cast<Vec*>(p) = v; }
-JL_INLINE Vec broadcast(double x) { return x - Vec{}; }
 
 JL_ISA_END
 }  // namespace jointlight

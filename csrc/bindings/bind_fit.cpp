@@ -65,6 +65,7 @@ void report(const py::object& callback, const IterationRecord& record,
             const std::vector<double>& v) {
   const py::gil_scoped_acquire gil;
   if (PyErr_CheckSignals() != 0) {
+    if (PyErr_ExceptionMatches(PyExc_KeyboardInterrupt) == 0) throw py::error_already_set();
     PyErr_Clear();
     throw Interrupt();
   }
@@ -74,9 +75,7 @@ void report(const py::object& callback, const IterationRecord& record,
   state["v"] = to_array(v);
   try {
     const py::object answer = callback(state);
-    if (!answer.is_none() && py::isinstance<py::bool_>(answer) && !py::cast<bool>(answer)) {
-      throw Interrupt();
-    }
+    if (!answer.is_none() && PyObject_IsTrue(answer.ptr()) == 0) throw Interrupt();
   } catch (py::error_already_set& error) {
     if (error.matches(PyExc_KeyboardInterrupt)) throw Interrupt();
     throw;

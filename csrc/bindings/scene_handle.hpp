@@ -49,7 +49,8 @@ class SceneHandle {
     }
     ~Lease() {
       const std::lock_guard lock(owner_.mutex_);
-      if (backend_ && scene_ == owner_.scene_) owner_.idle_.push_back(std::move(backend_));
+      const bool wanted = scene_ == owner_.scene_ && owner_.idle_.size() < most_idle;
+      if (backend_ && wanted) owner_.idle_.push_back(std::move(backend_));
     }
     Lease(const Lease&) = delete;
     Lease& operator=(const Lease&) = delete;
@@ -66,6 +67,8 @@ class SceneHandle {
   };
 
  private:
+  static constexpr std::size_t most_idle = 4;  // workspaces kept for calls to come
+
   std::mutex mutex_;
   std::shared_ptr<const Scene> scene_;
   int n_threads_;
@@ -75,8 +78,7 @@ class SceneHandle {
 std::unique_ptr<SceneHandle> build_scene(const SceneSpec& spec, int n_threads);
 
 // A Python callable f(inputs) -> (values, jacobian), called with the GIL held only for the call.
-// What it raises or returns amiss makes the evaluation non-finite; the first exception is kept and
-// shown as a warning.
+// What it raises or returns amiss makes the evaluation non-finite.
 FunctionTie make_function_tie(py::object function, std::vector<int> inputs,
                               std::vector<int> outputs);
 

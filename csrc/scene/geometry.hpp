@@ -50,8 +50,8 @@ void shear_to_ellipse(const double shear[3], double natural[3]);
 // d(q, PA, scale)/d(eta1, eta2, ln Rc), row-major; PA's row is large, not infinite, at the circle.
 void shear_jacobian(const double shear[3], double jacobian[9]);
 
-// Fills centre, S, shape, value and chain. flux_factor f0 and df0 are those of the profile at this
-// shape. Returns false if the slots describe nothing that can be drawn (non-finite, extreme).
+// Fills centre, S, shape, value and chain. Returns false if the slots describe nothing that can be
+// drawn (non-finite, extreme).
 bool evaluate_geometry(const TileGeometry& tile, const double* slots, TileState& state,
                        Chain& chain);
 

@@ -20,6 +20,19 @@ std::size_t at(int i) { return static_cast<std::size_t>(i); }
 
 ParameterMap::ParameterMap(ParameterSpec spec, std::span<const SlotUse> uses)
     : spec_(std::move(spec)) {
+  validate();
+  const auto n = at(spec_.n_free);
+  kind_.assign(n, Kind::identity);
+  triple_.assign(n, -1);
+  is_angle_.assign(n, 0);
+  raw_slot_.assign(at(spec_.n_slots), 0);
+  lower_ = spec_.lower;
+  upper_ = spec_.upper;
+  max_step_.assign(n, infinity);
+  choose_charts(uses);
+}
+
+void ParameterMap::validate() const {
   const auto n = at(spec_.n_free);
   require(spec_.start.size() == n && spec_.lower.size() == n && spec_.upper.size() == n &&
               spec_.prior_mean.size() == n && spec_.prior_sigma.size() == n,
@@ -32,18 +45,30 @@ ParameterMap::ParameterMap(ParameterSpec spec, std::span<const SlotUse> uses)
     require(index >= 0 && index < spec_.n_free, "slot row refers to free parameter ", index,
             ", allowed 0..", spec_.n_free - 1);
   }
+  for (std::size_t slot = 0; slot < at(spec_.n_slots); ++slot) {
+    require(spec_.row_start[slot] <= spec_.row_start[slot + 1], "indptr falls at slot ", slot);
+  }
+  for (const FunctionTie& tie : spec_.functions) {
+    for (int i : tie.inputs) {
+      require(i >= 0 && i < spec_.n_free, "function input ", i, ", allowed 0..", spec_.n_free - 1);
+    }
+    for (int slot : tie.outputs) {
+      require(slot >= 0 && slot < spec_.n_slots, "function output ", slot, ", allowed 0..",
+              spec_.n_slots - 1);
+      // The derivative by an input needs its place in the slot's row.
+      for (int i : tie.inputs) {
+        const auto begin = spec_.indices.begin() + row_begin(slot);
+        const auto end = spec_.indices.begin() + row_end(slot);
+        require(std::count(begin, end, i) == 1, "row of function output ", slot,
+                " must hold input ", i, " once");
+      }
+    }
+  }
   for (std::size_t i = 0; i < n; ++i) {
     require(std::isfinite(spec_.start[i]), "start[", i, "] = ", spec_.start[i], " is not finite");
     require(spec_.lower[i] <= spec_.upper[i], "lower[", i, "] = ", spec_.lower[i],
             " exceeds upper = ", spec_.upper[i]);
   }
-  kind_.assign(n, Kind::identity);
-  triple_.assign(n, -1);
-  raw_slot_.assign(at(spec_.n_slots), 0);
-  lower_ = spec_.lower;
-  upper_ = spec_.upper;
-  max_step_.assign(n, infinity);
-  choose_charts(uses);
 }
 
 void ParameterMap::choose_charts(std::span<const SlotUse> uses) {
@@ -78,6 +103,14 @@ void ParameterMap::choose_charts(std::span<const SlotUse> uses) {
   };
   const auto partner = [&](const SlotUse& use, int role) { return single(use.slots[at(role)]); };
 
+  for (std::size_t i = 0; i < appearances.size(); ++i) {
+    is_angle_[i] =
+        !appearances[i].empty() &&
+        std::all_of(appearances[i].begin(), appearances[i].end(), [&](const auto& where) {
+          return where.second == pa_role && elliptical(uses[at(where.first)]);
+        });
+  }
+
   for (const SlotUse& use : uses) {
     if (!elliptical(use)) continue;
     const int q = partner(use, q_role), pa = partner(use, pa_role), r = partner(use, scale_role);
@@ -97,12 +130,13 @@ void ParameterMap::choose_charts(std::span<const SlotUse> uses) {
     if (upper_[at(q)] != 1.0) continue;
     const bool closed = r >= 0 && r != q && r != pa && triple_[at(r)] < 0 && !in_function[at(r)] &&
                         only_with(r, scale_role, q, q_role) && only_with(q, q_role, r, scale_role);
-    const bool open_q = lower_[at(q)] <= 0.05;
+    const bool open_q = lower_[at(q)] <= 1e-3;  // flatter than that is not drawn at all
+    const bool open_scale = closed && lower_[at(r)] <= 0.0 && upper_[at(r)] == infinity;
     Triple triple{Kind::shear_pair, q, pa, -1};
-    if (closed && open_q && lower_[at(r)] <= 0.0 && upper_[at(r)] == infinity) {
+    if (open_q && open_scale) {
       triple = {Kind::shear, q, pa, r};
     } else if (!open_q) {
-      if (!closed || !(lower_[at(q)] > 0.0)) continue;
+      if (!open_scale) continue;
       // Limits on q keep their meaning as a box in q itself; q > 1 stands for the same ellipse
       // with its axes swapped.
       triple = {Kind::fold, q, pa, r};
@@ -127,8 +161,8 @@ void ParameterMap::choose_charts(std::span<const SlotUse> uses) {
       lower_[at(triple.scale)] = -infinity;
       max_step_[at(triple.scale)] = 1.0;
     }
-    for (const SlotUse& where : uses) {
-      if (!elliptical(where) || partner(where, q_role) != triple.q) continue;
+    for (const auto& appearance : appearances[at(triple.q)]) {
+      const SlotUse& where = uses[at(appearance.first)];
       where.geometry->chart =
           triple.kind == Kind::shear ? ShapeChart::log_shear : ShapeChart::shear_major;
       raw_slot_[at(where.slots[q_role])] = raw_slot_[at(where.slots[pa_role])] = 1;
@@ -235,7 +269,8 @@ void ParameterMap::natural_row(std::span<const double> x, int i, int columns[3],
 
 void ParameterMap::evaluate(std::span<const double> values, bool internal,
                             ParameterState& state) const {
-  state.valid = true;
+  state.valid =
+      std::all_of(values.begin(), values.end(), [](double v) { return std::isfinite(v); });
   state.natural = internal ? to_natural(values) : std::vector<double>(values.begin(), values.end());
   state.slots = spec_.constants;
   state.coefficients = spec_.coefficients;
@@ -274,12 +309,17 @@ void ParameterMap::evaluate(std::span<const double> values, bool internal,
   }
 }
 
+double ParameterMap::prior_residual(std::size_t i, double value) const {
+  const double residual = value - spec_.prior_mean[i];
+  return is_angle_[i] != 0 ? residual - 180.0 * std::round(residual / 180.0) : residual;
+}
+
 double ParameterMap::prior_chi2(const ParameterState& state) const {
   double sum = 0.0;
   for (std::size_t i = 0; i < state.natural.size(); ++i) {
     const double sigma = spec_.prior_sigma[i];
     if (!std::isfinite(sigma)) continue;
-    const double pull = (state.natural[i] - spec_.prior_mean[i]) / sigma;
+    const double pull = prior_residual(i, state.natural[i]) / sigma;
     sum += pull * pull;
   }
   return sum;
@@ -292,7 +332,7 @@ void ParameterMap::add_priors(std::span<const double> x, bool internal, const Pa
     const double sigma = spec_.prior_sigma[at(i)];
     if (!std::isfinite(sigma)) continue;
     const double weight = 1.0 / (sigma * sigma);
-    const double residual = state.natural[at(i)] - spec_.prior_mean[at(i)];
+    const double residual = prior_residual(at(i), state.natural[at(i)]);
     int columns[3] = {i, 0, 0}, n = 1;
     double values[3] = {1.0, 0.0, 0.0};
     if (internal) natural_row(x, i, columns, values, n);

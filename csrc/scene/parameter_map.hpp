@@ -60,7 +60,6 @@ class ParameterMap {
   std::span<const double> lower() const { return lower_; }  // internal box
   std::span<const double> upper() const { return upper_; }
   std::span<const double> max_step() const { return max_step_; }
-  void set_centre_step(int free, double step) { max_step_[static_cast<std::size_t>(free)] = step; }
 
   // `internal`: values are chart coordinates and derivatives are by them; else natural ones.
   void evaluate(std::span<const double> values, bool internal, ParameterState& state) const;
@@ -70,8 +69,8 @@ class ParameterMap {
   int row_end(int slot) const { return spec_.row_start[static_cast<std::size_t>(slot) + 1]; }
   int free_index(int entry) const { return spec_.indices[static_cast<std::size_t>(entry)]; }
 
-  // Gaussian priors: adds to chi2, gradient and diagonal terms. `diagonal(i, j, h)` receives
-  // J^T W J contributions.
+  // Gaussian priors: their chi2, their part of the gradient, and their contributions to J^T W J by
+  // add(i, j, h). On a position angle they repeat every 180 degrees.
   double prior_chi2(const ParameterState& state) const;
   void add_priors(std::span<const double> x, bool internal, const ParameterState& state,
                   std::span<double> gradient,
@@ -91,7 +90,9 @@ class ParameterMap {
     int q, pa, scale;
   };
 
+  void validate() const;
   void choose_charts(std::span<const SlotUse> uses);
+  double prior_residual(std::size_t i, double value) const;
   // d(natural)/d(internal) of coordinate i as (column, value) pairs
   void natural_row(std::span<const double> x, int i, int columns[3], double values[3],
                    int& n) const;
@@ -100,6 +101,7 @@ class ParameterMap {
   std::vector<Kind> kind_;   // [n_free]
   std::vector<int> triple_;  // [n_free] index into triples_, -1 none
   std::vector<Triple> triples_;
+  std::vector<std::uint8_t> is_angle_;  // [n_free] 1: a position angle, period 180
   std::vector<std::uint8_t> raw_slot_;  // [n_slots] 1: the slot is the chart coordinate itself
   std::vector<double> lower_, upper_, max_step_;
 };

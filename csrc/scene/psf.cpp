@@ -15,7 +15,7 @@ namespace {
 using complex = std::complex<double>;
 
 constexpr double negligible = 1e-10;  // of the zero-frequency power: 1e-10 of the peak pixel
-constexpr int max_folds = 4;          // Nyquist zones on either side that an analytic PSF may use
+constexpr int max_folds = 8;          // Nyquist zones on either side that an analytic PSF may use
 
 double sinc(double x) { return std::abs(x) < 1e-8 ? 1.0 : std::sin(x) / x; }
 

@@ -75,7 +75,9 @@ Scene::Scene(SceneSpec spec) : spec_(std::move(spec)) {
   std::vector<SlotUse> uses;
   for (TileSpec& tile : spec_.tiles) uses.push_back({tile.slots, &tile.geometry});
   parameters_ = std::make_unique<ParameterMap>(std::move(spec_.parameters), uses);
-  for (std::size_t i = 0; i < spec_.tiles.size(); ++i) plan_tile(i);
+  ParameterState start;
+  parameters_->evaluate(parameters_->spec().start, false, start);
+  for (std::size_t i = 0; i < spec_.tiles.size(); ++i) plan_tile(i, start);
   find_pairs();
 
   // Pixels that no tile covers carry no information about the model.
@@ -126,11 +128,16 @@ void Scene::validate() const {
       require(psf.nx > 0 && psf.ny > 0 && psf.data.size() == at(psf.nx) * at(psf.ny) &&
                   psf.oversampling >= 1,
               "psf ", i, ": needs a 2-d array and oversampling >= 1");
+      const double far = 10.0 * std::max(psf.nx, psf.ny);
+      require(std::abs(psf.cx) < far && std::abs(psf.cy) < far, "psf ", i, ": center = (", psf.cx,
+              ", ", psf.cy, ") must be finite and near the array");
       require(std::isfinite(sum) && sum > 0.0, "psf ", i, ": sum = ", sum, " must be positive");
     } else {
       require(psf.params[0] > 0.0, "psf ", i, ": width = ", psf.params[0], " must be positive");
-      require(psf.form != Psf::Form::moffat || psf.params[1] > 1.05, "psf ", i,
-              ": beta = ", psf.params[1], " must exceed 1.05");
+      require(psf.form != Psf::Form::moffat || (psf.params[1] > 1.05 && psf.params[1] <= 20.0),
+              "psf ", i, ": beta = ", psf.params[1], " must lie in (1.05, 20]");
+      require(psf.core_width() >= 0.1, "psf ", i, ": sigma = ", psf.core_width(),
+              " px is sharper than the 0.1 px that can be rendered");
       require(psf.extent > 0.0 && psf.extent < 1e4, "psf ", i, ": extent = ", psf.extent,
               " px must lie in (0, 1e4)");
     }
@@ -212,6 +219,7 @@ int Scene::box_size(const TileSpec& tile, int size, double centre, double q, dou
 }
 
 bool Scene::covers(std::span<const TileState> states) const {
+  if (states.size() != views_.size()) return true;  // nothing was drawn yet
   for (std::size_t t = 0; t < views_.size(); ++t) {
     const TileView& view = views_[t];
     if (view.renderer != Renderer::fourier || !states[t].visible) continue;
@@ -233,7 +241,7 @@ SceneSpec Scene::respecified(std::span<const double> start) const {
   return spec;
 }
 
-void Scene::plan_tile(std::size_t index) {
+void Scene::plan_tile(std::size_t index, const ParameterState& start) {
   TileSpec& tile = spec_.tiles[index];
   TileView& view = views_[index];
   view.profile = tile.geometry.profile;
@@ -264,14 +272,13 @@ void Scene::plan_tile(std::size_t index) {
   view.renderer = Renderer::fourier;
 
   std::vector<double> slots(at(tile.geometry.n_slots));
-  ParameterState start;
-  parameters_->evaluate(parameters_->spec().start, false, start);
   for (std::size_t k = 0; k < slots.size(); ++k) slots[k] = start.slots[at(tile.slots[k])];
   TileGeometry natural = tile.geometry;
   natural.chart = ShapeChart::ellipse;
   TileState state;
   Chain chain;
   if (!start.valid || !evaluate_geometry(natural, slots.data(), state, chain)) {
+    state = {};
     state.x0 = 0.5 * (view.width - 1);
     state.y0 = 0.5 * (view.height - 1);
   }
@@ -375,10 +382,12 @@ void Scene::place_tiles(const ParameterState& parameters, bool internal,
     const double ky_max = 2.0 * M_PI *
                           std::max(std::abs(view.transfer.y_min), view.transfer.y_max) /
                           view.transfer.box_y;
-    if (table_memory[i].size() == 0) table_memory[i].resize(TransformTable::capacity());
     const TransformTable& table = transform_table(tile.geometry.profile);
-    table.fill(state.shape, step * step * smallest, (kx_max * kx_max + ky_max * ky_max) * largest,
-               table_memory[i].data(), state.table);
+    const double low = step * step * smallest;
+    const double high = (kx_max * kx_max + ky_max * ky_max) * largest;
+    const std::size_t needed = TransformTable::size(low, high);
+    if (table_memory[i].size() < needed) table_memory[i].resize(needed + needed / 8);
+    table.fill(state.shape, low, high, table_memory[i].data(), state.table);
     state.has_table = true;
     wing_tail(profile_registry()[at(tile.geometry.profile)], view.transfer, state);
   }

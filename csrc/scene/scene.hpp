@@ -80,7 +80,7 @@ class Scene {
 
  private:
   void validate() const;
-  void plan_tile(std::size_t index);
+  void plan_tile(std::size_t index, const ParameterState& start);
   int box_size(const TileSpec& tile, int size, double centre, double q, double slack) const;
   void find_pairs();
   const Transfer& transfer(int psf, int box_x, int box_y);

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <complex>
+#include <utility>
 
 #include "base/special.hpp"
 
@@ -22,6 +23,16 @@ constexpr int order = 8;             // points of the interpolation in shape
 // exp(-(2 + ... - c) P) with P = 100 their distance in ln rho.
 constexpr double image_distance = 100.0;
 
+// First and last node in ln rho of a table for rho^2 in [low, high].
+std::pair<int, int> node_range(double low, double high) {
+  const auto position = [](double rho2) {
+    return (0.5 * std::log(std::min(std::max(rho2, 1e-290), 1e290)) - v_min) / v_step;
+  };
+  const int begin = std::min(std::max(static_cast<int>(std::floor(position(low))), 0), n_v - 2);
+  const int end = static_cast<int>(std::ceil(position(high)));
+  return {begin, std::min(std::max(end, begin + 1), n_v - 1)};
+}
+
 }  // namespace
 
 struct TransformTable::Stencil {
@@ -39,6 +50,11 @@ TransformTable::TransformTable(const ProfileInfo& profile) : profile_(profile) {
     n_nodes_ = static_cast<int>(std::ceil(high / shape_step)) + order / 2 - first_node_ + 1;
   }
   nodes_ = std::make_unique<std::atomic<const Node*>[]>(static_cast<std::size_t>(n_nodes_));
+}
+
+std::size_t TransformTable::size(double low, double high) {
+  const auto [begin, end] = node_range(low, high);
+  return static_cast<std::size_t>(end - begin) * 6 * RadialTable::columns;
 }
 
 std::size_t TransformTable::capacity() {
@@ -127,14 +143,7 @@ TransformTable::Stencil TransformTable::stencil(const double* shape) const {
 void TransformTable::fill(const double* shape, double low, double high, double* memory,
                           RadialTable& table) const {
   const Stencil s = stencil(shape);
-  const auto index = [](double rho2) {
-    const double v = 0.5 * std::log(rho2 > 1e-290 ? rho2 : 1e-290);
-    return (v - v_min) / v_step;
-  };
-  int begin = static_cast<int>(std::floor(index(low)));
-  int end = static_cast<int>(std::ceil(index(high)));
-  begin = std::min(std::max(begin, 0), n_v - 2);
-  end = std::min(std::max(end, begin + 1), n_v - 1);
+  const auto [begin, end] = node_range(low, high);
   table.u0 = 2.0 * (v_min + v_step * begin);
   table.inverse_step = 1.0 / u_step;
   table.n_intervals = end - begin;
@@ -222,8 +231,9 @@ double TransformTable::flux_factor(const double* shape, double* by_shape) const 
 }
 
 const TransformTable& transform_table(int profile) {
-  static std::mutex mutex;
-  static std::vector<std::unique_ptr<TransformTable>> tables;
+  // Never destroyed: threads may still use them when the process ends.
+  static auto& mutex = *new std::mutex;
+  static auto& tables = *new std::vector<std::unique_ptr<TransformTable>>;
   const std::lock_guard lock(mutex);
   if (tables.empty()) tables.resize(profile_registry().size());
   auto& slot = tables[static_cast<std::size_t>(profile)];

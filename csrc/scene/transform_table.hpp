@@ -24,7 +24,8 @@ class TransformTable {
  public:
   explicit TransformTable(const ProfileInfo& profile);
 
-  // Doubles that `fill` writes for the widest range.
+  // Doubles that `fill` writes for rho^2 in [low, high], and at most.
+  static std::size_t size(double low, double high);
   static std::size_t capacity();
 
   // One-dimensional table at `shape` covering rho^2 in [low, high]; memory from the caller.

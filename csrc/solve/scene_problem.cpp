@@ -182,8 +182,11 @@ void SceneProblem::render_tile(std::span<const double> x, int tile, double* out)
 void SceneProblem::jacobian(std::span<const double> x, int image, double* out) {
   const ImageSpec& spec = scene_->images()[at(image)];
   const std::size_t size = at(spec.width) * at(spec.height);
+  if (!prepare(x)) {
+    std::fill_n(out, size * at(this->size()), std::numeric_limits<double>::quiet_NaN());
+    return;
+  }
   std::fill_n(out, size * at(this->size()), 0.0);
-  if (!prepare(x)) return;
   fill_columns();
   for (int t : scene_->image_tiles()[at(image)]) {
     const TileView& view = scene_->views()[at(t)];

@@ -38,6 +38,7 @@ JL_INLINE void add_copy(const typename Profile::Constants& constants, const doub
 
 struct WingFrame {
   double inverse[3];     // S^-1
+  double x0, y0;         // centre of the light: the source's, moved by the PSF
   double x_low, x_high;  // extent of the grid, window pixels
   double y_low, y_high;
 };
@@ -46,6 +47,8 @@ inline WingFrame wing_frame(const TileView& view, const TileState& tile) {
   const double det = tile.S[0] * tile.S[2] - tile.S[1] * tile.S[1];
   const WingPlan& wings = view.wings;
   return {{tile.S[2] / det, -tile.S[1] / det, tile.S[0] / det},
+          tile.x0 + view.transfer.shift[0],
+          tile.y0 + view.transfer.shift[1],
           wings.x_low,
           wings.x_low + static_cast<double>(wings.step) * (wings.nx - 1),
           wings.y_low,
@@ -55,7 +58,7 @@ inline WingFrame wing_frame(const TileView& view, const TileState& tile) {
 // Chebyshev coefficients over the grid's extent of the copies in rings [first, last], from n x n
 // nodes; added to [n (y)][n (x)][n_lanes].
 template <int n, class Profile>
-inline void far_copies(const TileView& view, const TileState& tile, const WingFrame& frame,
+inline void far_copies(const TileView& view, const WingFrame& frame,
                        const typename Profile::Constants& constants, int first, int last,
                        double* coefficients) {
   constexpr int n2 = n * n;
@@ -65,8 +68,8 @@ inline void far_copies(const TileView& view, const TileState& tile, const WingFr
   for (int b = -last; b <= last; ++b) {
     for (int a = -last; a <= last; ++a) {
       if (a > -first && a < first && b > -first && b < first) continue;
-      const double x0 = tile.x0 + static_cast<double>(a) * view.transfer.box_x;
-      const double y0 = tile.y0 + static_cast<double>(b) * view.transfer.box_y;
+      const double x0 = frame.x0 + static_cast<double>(a) * view.transfer.box_x;
+      const double y0 = frame.y0 + static_cast<double>(b) * view.transfer.box_y;
       for (int m = 0; m < n2; ++m) {
         dx[m] = frame.x_low + 0.5 * (node[m % n] + 1.0) * (frame.x_high - frame.x_low) - x0;
         dy[m] = frame.y_low + 0.5 * (node[m / n] + 1.0) * (frame.y_high - frame.y_low) - y0;
@@ -137,17 +140,16 @@ inline void add_polynomial(const TileView& view, const double* coefficients, dou
   }
 }
 
-// out = factor L in, L W = moments : grad grad W / 2 - shift . grad W, by central differences of
-// fourth order along the axes (`fine`) or second; the outermost `edge` nodes become 0.
+// out = factor L in, L W = moments : grad grad W / 2, by central differences of fourth order along
+// the axes (`fine`) or second; the outermost `edge` nodes become 0.
 template <bool fine>
 inline void blur_once(const TileView& view, const double* in, double* out, int edge,
                       double factor) {
   const int nx = view.wings.nx, ny = view.wings.ny;
   const double h = view.wings.step;
-  const double *m = view.transfer.moments, *shift = view.transfer.shift;
-  const double f2 = factor / (h * h), f1 = factor / h;
+  const double* m = view.transfer.moments;
+  const double f2 = factor / (h * h);
   const double xx = 0.5 * m[0] * f2, yy = 0.5 * m[2] * f2, xy = 0.25 * m[1] * f2;
-  const double x = -0.5 * shift[0] * f1, y = -0.5 * shift[1] * f1;
   const std::ptrdiff_t row = static_cast<std::ptrdiff_t>(nx) * n_lanes;
   for (int j = 0; j < ny; ++j) {
     for (int i = 0; i < nx; ++i) {
@@ -163,16 +165,13 @@ inline void blur_once(const TileView& view, const double* in, double* out, int e
         const Vec cross = load(p + row + n_lanes) - load(p + row - n_lanes) -
                           load(p - row + n_lanes) + load(p - row - n_lanes);
         Vec d_xx = west + east - 2.0 * here, d_yy = south + north - 2.0 * here;
-        Vec d_x = east - west, d_y = north - south;
         if constexpr (fine) {
           const Vec west2 = load(p - 2 * n_lanes), east2 = load(p + 2 * n_lanes);
           const Vec south2 = load(p - 2 * row), north2 = load(p + 2 * row);
           d_xx -= (1.0 / 12.0) * (west2 + east2 - 4.0 * (west + east) + 6.0 * here);
           d_yy -= (1.0 / 12.0) * (south2 + north2 - 4.0 * (south + north) + 6.0 * here);
-          d_x -= (1.0 / 6.0) * (east2 - west2 - 2.0 * (east - west));
-          d_y -= (1.0 / 6.0) * (north2 - south2 - 2.0 * (north - south));
         }
-        store(out + at + g * vector_width, xx * d_xx + yy * d_yy + xy * cross + x * d_x + y * d_y);
+        store(out + at + g * vector_width, xx * d_xx + yy * d_yy + xy * cross);
       }
     }
   }
@@ -217,9 +216,9 @@ inline void wing_grid(const TileView& view, const TileState& tile, double* grid,
       for (int b = -1; b <= 1; ++b) {
         for (int a = -1; a <= 1; ++a) {
           if (a == 0 && b == 0) continue;
-          const double x0 = tile.x0 + static_cast<double>(a) * view.transfer.box_x;
+          const double x0 = frame.x0 + static_cast<double>(a) * view.transfer.box_x;
           const double y =
-              frame.y_low + h * j - tile.y0 - static_cast<double>(b) * view.transfer.box_y;
+              frame.y_low + h * j - frame.y0 - static_cast<double>(b) * view.transfer.box_y;
           for (int m = 0; m < n; ++m) {
             dx[m] = frame.x_low + h * (begin + m) - x0;
             dy[m] = y;
@@ -237,8 +236,8 @@ inline void wing_grid(const TileView& view, const TileState& tile, double* grid,
   }
   alignas(64) double near_rings[near_n * near_n * n_lanes] = {};
   alignas(64) double far_rings[far_n * far_n * n_lanes] = {};
-  far_copies<near_n, Profile>(view, tile, frame, constants, 2, 3, near_rings);
-  far_copies<far_n, Profile>(view, tile, frame, constants, 4, wing_shells, far_rings);
+  far_copies<near_n, Profile>(view, frame, constants, 2, 3, near_rings);
+  far_copies<far_n, Profile>(view, frame, constants, 4, wing_shells, far_rings);
   add_polynomial<near_n>(view, near_rings, grid);
   add_polynomial<far_n>(view, far_rings, grid);
   blur_grid(view, grid, scratch);

@@ -118,8 +118,8 @@ class CpuBackend final : public Backend {
     for (std::size_t t = 0; t < views_.size(); ++t) total += cost(views_[t]);
     for (std::size_t t = 0; t < views_.size(); ++t) {
       if (image >= 0 && scene_->tiles()[t].image != image) continue;
-      const bool is_large = n_threads_ > 1 && cost(views_[t]) * n_threads_ > 0.5 * total &&
-                            views_[t].width * views_[t].height > 4096;
+      const bool is_large =
+          n_threads_ > 1 && cost(views_[t]) * n_threads_ > 0.5 * total && cost(views_[t]) > 4096.0;
       (is_large ? large : small).push_back(static_cast<int>(t));
     }
     for (int t : large) {
@@ -259,8 +259,13 @@ class CpuBackend final : public Backend {
     }
     for (const ImageSpec& image : scene_->images()) width = std::max(width, at(image.width));
     for (const auto& tiles : scene_->image_tiles()) most_tiles = std::max(most_tiles, tiles.size());
-    bool any_sky = false;
-    for (const TileView& view : views_) any_sky = any_sky || view.renderer == Renderer::sky;
+    std::size_t most_skies = 0;
+    for (const auto& tiles : scene_->image_tiles()) {
+      const auto skies = std::count_if(tiles.begin(), tiles.end(), [&](int t) {
+        return views_[at(t)].renderer == Renderer::sky;
+      });
+      most_skies = std::max(most_skies, static_cast<std::size_t>(skies));
+    }
     phase_offset_ = (fourier + 7) / 8 * 8;
     scratch_.resize(at(n_threads_));
     for (Scratch& scratch : scratch_) {
@@ -268,7 +273,7 @@ class CpuBackend final : public Backend {
       scratch.wings.resize(wings);
       scratch.pixel.resize(pixel);
       scratch.rows.resize(3 * width);
-      if (any_sky) scratch.sky.resize(most_tiles * width * n_lanes);
+      scratch.sky.resize(most_skies * width * n_lanes);
       scratch.lanes.resize(most_tiles);
     }
   }
@@ -282,13 +287,15 @@ class CpuBackend final : public Backend {
         BandPlan plan;
         plan.image = static_cast<int>(i);
         std::vector<int> local(views_.size(), -1);
+        int n_skies = 0;
         for (int t : scene_->image_tiles()[i]) {
           const TileView& view = views_[at(t)];
           if (view.y0 >= end || view.y0 + view.height <= y) continue;
           local[at(t)] = static_cast<int>(plan.tiles.size());
           plan.tiles.push_back(t);
           const bool plane = scene_->tiles()[at(t)].geometry.kind == ComponentKind::plane_sky;
-          plan.band_tiles.push_back({&view, nullptr, plane ? 3 : 1});
+          const bool is_sky = view.renderer == Renderer::sky;
+          plan.band_tiles.push_back({&view, nullptr, plane ? 3 : 1, is_sky ? n_skies++ : -1});
         }
         if (plan.tiles.empty()) continue;
         for (int p : scene_->image_pairs()[i]) {

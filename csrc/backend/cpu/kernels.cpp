@@ -44,7 +44,7 @@ void run_band(Band& band) {
       band.lanes[t] = nullptr;
       if (row < 0 || row >= view.height) continue;
       if (view.renderer == Renderer::sky) {
-        double* lanes = band.sky + static_cast<std::ptrdiff_t>(t) * band.width * n_lanes;
+        double* lanes = band.sky + static_cast<std::ptrdiff_t>(tile.sky) * band.width * n_lanes;
         sky_row(view, row, lanes);
         band.lanes[t] = lanes;
       } else {

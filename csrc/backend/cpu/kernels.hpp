@@ -13,6 +13,7 @@ struct BandTile {
   const TileView* view = nullptr;
   const double* value = nullptr;  // image = value . lanes
   int n_value = 1;                // leading lanes that `value` uses
+  int sky = -1;                   // index among the band's sky tiles, -1 for others
 };
 
 struct BandPair {
@@ -33,7 +34,7 @@ struct Band {
   int n_pairs = 0;
   double* gradients = nullptr;  // [n_tiles][n_lanes]
   double chi2 = 0.0;
-  // scratch: rows of model, w and w r, and lanes of sky tiles [n_tiles][width][n_lanes]
+  // scratch: rows of model, w and w r, and lanes of sky tiles [n_sky][width][n_lanes]
   double* rows = nullptr;  // [3][width]
   double* sky = nullptr;
   const double** lanes = nullptr;  // [n_tiles] row pointers

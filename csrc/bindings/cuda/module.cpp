@@ -66,7 +66,8 @@ py::tuple brightness(const std::string& profile, const Array& shape, const Array
 
 PYBIND11_MODULE(_cuda, m) {
   m.doc() = "CUDA devices and the profiles evaluated on them.";
-  py::register_exception<cuda::CudaError>(m, "CudaError", PyExc_RuntimeError);
+  py::register_exception<cuda::CudaError>(m, "CudaError", PyExc_RuntimeError).attr("__doc__") =
+      "What the CUDA runtime reported: no driver or device, or a call that failed.";
   m.def("probe", &probe, "Driver, runtime and devices; why there is nothing to use.");
   m.def("architectures", &cuda::architectures, "Compute architectures the module was built for.");
   m.def("profiles", &cuda::profiles, "Names of the profiles the module was built with.");
