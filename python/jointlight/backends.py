@@ -4,15 +4,16 @@
 from __future__ import annotations
 
 import importlib
+import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from jointlight.errors import BackendUnavailable
+from jointlight.errors import BackendUnavailable, invalid
 
 if TYPE_CHECKING:
     from types import ModuleType
 
-__all__ = ["Backend", "backends", "cuda_module"]
+__all__ = ["Backend", "backends", "cuda_module", "environment_threads"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,9 +84,33 @@ def cuda_module() -> ModuleType:
     return module
 
 
+def environment_threads() -> int:
+    """Number of threads the environment's ``JOINTLIGHT_NUM_THREADS`` asks for.
+
+    Returns
+    -------
+    int
+        0 where it is not set: all cores.
+
+    Raises
+    ------
+    InvalidInput
+        If it is no whole number.
+    """
+    name = "JOINTLIGHT_NUM_THREADS"
+    text = os.environ.get(name, "").strip()
+    if not text:
+        return 0
+    if not (text.isascii() and text.isdigit()):
+        what = f"the environment variable {name}"
+        raise invalid(what, text, "a whole number, 0 for all cores", "set it so or unset it")
+    return int(text)
+
+
 def _cpu() -> Backend:
     from jointlight import _core
 
+    environment_threads()
     facts = _core.build_info()
     details = {
         "isa": _core.isa(),

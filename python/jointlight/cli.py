@@ -107,18 +107,23 @@ def fit(
 
 
 def _run(model: Any, settings: Mapping[str, Any], verbose: int) -> FitResult:
-    from jointlight.fit import LM, Iter
+    from jointlight.fit import LM, Iter, LMOptions
     from jointlight.fit.lm import options_from
 
     options = dict(settings)
     method = options.pop("method", "lm")
-    if options.pop("initialize", True):
-        model.initialize()
+    initialize = options.pop("initialize", True)
     keywords = options_from(options)
+    fitter: LM | Iter
     if method == "iter":
-        sweeps = {"max_iter": keywords.pop("max_iter")} if "max_iter" in keywords else {}
-        return Iter(model, verbose=verbose, **sweeps, **keywords).fit()
-    return LM(model, verbose=verbose, **keywords).fit()
+        # ftol is that of the sweeps; the members' own fits take the others.
+        inner = {name: keywords.pop(name) for name in ("xtol", "gtol") if name in keywords}
+        fitter = Iter(model, verbose=verbose, options=LMOptions(**inner), **keywords)
+    else:
+        fitter = LM(model, verbose=verbose, **keywords)
+    if initialize:
+        model.initialize()
+    return fitter.fit()
 
 
 def _write(result: FitResult, output: Mapping[str, Any]) -> list[Path]:
@@ -148,14 +153,11 @@ def _write(result: FitResult, output: Mapping[str, Any]) -> list[Path]:
 
 
 def _write_table(table: Any, path: Path) -> None:
-    from jointlight.io import JobError
+    from jointlight.io.job import TABLE_FORMATS
 
-    formats = {".ecsv": "ascii.ecsv", ".csv": "ascii.csv", ".fits": "fits", ".txt": "ascii.ecsv"}
-    if path.suffix not in formats:
-        raise JobError(f"cannot tell the format of {path.name}: use one of {', '.join(formats)}")
     if path.suffix != ".ecsv":
         table.meta = {}
-    table.write(path, format=formats[path.suffix], overwrite=True)
+    table.write(path, format=TABLE_FORMATS[path.suffix], overwrite=True)
 
 
 def _save_figure(result: FitResult, name: str, path: Path) -> None:
@@ -205,7 +207,9 @@ def info() -> None:
         ("python", f"{platform.python_version()} on {platform.system()} {platform.machine()}"),
         ("numpy", np.__version__),
     ]
-    for name, backend in backends().items():
+    with _readable_errors():
+        found = backends()
+    for name, backend in found.items():
         state = "available" if backend.available else f"not available: {backend.reason}"
         rows.append((name, state))
         rows += [(f"  {key}", str(value)) for key, value in backend.details.items()]

@@ -2,8 +2,8 @@
 """Compile and run every ``test_*.cpp`` of this folder: plain programs that exit 0 if all is well.
 
 Comments in a program's first lines say what it takes besides ``csrc`` on the include path:
-``// sources: csrc/solve/lm.cpp ...``, ``// needs: eigen``, ``// flags: -O3 ...``. With JOINTLIGHT_SANITIZE set they run
-under the address and undefined-behaviour sanitisers.
+``// sources: csrc/solve/lm.cpp ...``, ``// needs: eigen``, ``// flags: -O3 ...``.
+With JOINTLIGHT_SANITIZE set they run under the address and undefined-behaviour sanitisers.
 """
 
 import os

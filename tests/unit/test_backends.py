@@ -57,6 +57,14 @@ def test_threads_follow_the_environment(monkeypatch: pytest.MonkeyPatch) -> None
     assert jl.backends()["cpu"].details["threads"] == 3
 
 
+def test_cuda_error_is_documented() -> None:
+    try:
+        module = importlib.import_module("jointlight._cuda")
+    except ImportError:
+        pytest.skip("this installation was built without the CUDA module")
+    assert module.CudaError.__doc__
+
+
 def test_cuda_says_why_not() -> None:
     cuda = jl.backends()["cuda"]
     assert not cuda.available

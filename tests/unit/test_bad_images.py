@@ -203,6 +203,22 @@ PSF_CASES: list[Case] = [
     ("size", lambda: gaussian_psf(fwhm=1.0, pixelscale=1.0, size=0), "size .*whole"),
     ("size half", lambda: gaussian_psf(fwhm=1.0, pixelscale=1.0, size=2.5), "size "),  # type: ignore[arg-type]
     ("moffat beta", lambda: moffat_psf(fwhm=1.0, beta=1.0, pixelscale=1.0), "beta .*above 1"),
+    ("moffat beta 1.05", lambda: moffat_psf(fwhm=1.0, beta=1.05, pixelscale=1.0), "beta .*1.05"),
+    (
+        "moffat beta 21 on an image",
+        lambda: image(psf=moffat_psf(fwhm=2.0, beta=21.0, pixelscale=0.5)),
+        "beta .*above 1.05 and at most 20, not 21",
+    ),
+    (
+        "sharp gaussian",
+        lambda: gaussian_psf(sigma=0.09, pixelscale=1.0),
+        "sigma .*at least 0.1 px.*psf=None.*oversampled",
+    ),
+    (
+        "sharp moffat",
+        lambda: moffat_psf(fwhm=0.2, beta=3.0, pixelscale=1.0),
+        "fwhm .*at least 0.1 px.*psf=None",
+    ),
     ("moffat beta NaN", lambda: moffat_psf(fwhm=1.0, beta=NAN, pixelscale=1.0), "beta "),
     (
         "optical with the pixel",

@@ -226,6 +226,13 @@ MISTAKES: list[tuple[str, str, str]] = [
     ("variance", "variance = 0.01 -> variance = -0.01", "variance"),
     ("likelihood", "variance = 0.01 -> likelihood = 'poison'", "Did you mean 'poisson'"),
     ("type", "sersic galaxy -> sersik galaxy", "sersic"),
+    ("image list", 'per_image = ["Ie"] -> images = [["a"]]', "images must be a list of names"),
+    ("per_image list", '["Ie"] -> [["Ie"]]', "per_image must be a list of names"),
+    ("table", "[fit] -> [output]\ntable = 'p.xyz'\n[fit]", "use one of .ecsv, .csv"),
+    ("sources", "[fit] -> [output]\nsources = 'p'\n[fit]", "sources: cannot tell the format"),
+    ("dir", "[fit] -> [output]\ndir = 'a.fits'\nfigures = true\n[fit]", "is a file, not a folder"),
+    ("parent", "[fit] -> [output]\nasdf = 'a.fits/b/c.asdf'\n[fit]", "is a file, not a folder"),
+    ("output dir", "[fit] -> [output]\nsummary = '.'\n[fit]", "is a folder"),
     ("images", 'per_image = ["Ie"] -> images = ["a", "c"]', "there is no image 'c'"),
     ("no images", 'per_image = ["Ie"] -> images = []', "at least one image"),
     ("per_image", '["Ie"] -> ["Iee"]', "Iee"),
@@ -269,6 +276,51 @@ def test_mistakes_are_named(job: Any, edit: str, message: str) -> None:
     result = run("fit", str(path))
     assert result.exit_code == 1
     assert "Traceback" not in result.output
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ("ftol = -2", "ftol must be a finite number, 0 or more, not -2"),
+        ("xtol = nan", "xtol must be a finite number"),
+        ("time_limit = 0", "time_limit must be a positive number of seconds"),
+        ("max_iter = -1", "max_iter must be a whole number"),
+        ("n_threads = -1", "n_threads must be a whole number"),
+        ('method = "iter"\nftol = 2', "ftol must be between 0 and 1"),
+        ('method = "iter"\ngtol = -1.0', "gtol must be a finite number"),
+    ],
+)
+def test_bad_options_are_named_before_the_fit(job: Any, options: str, message: str) -> None:
+    result = run("fit", str(job(IMAGES, GALAXY, f"[fit]\n{options}")))
+    assert result.exit_code == 1
+    assert message in " ".join(result.output.split())
+
+
+def test_iter_takes_all_tolerances(job: Any) -> None:
+    text = '[fit]\nmethod = "iter"\ninitialize = false\nftol = 1e-6\nxtol = 1e-7\ngtol = 1e-5'
+    result = run("fit", str(job(IMAGES, GALAXY, text)))
+    assert result.exit_code == 0, result.output
+
+
+def test_an_image_with_a_psf_is_read_once(job: Any, tmp_path: Path) -> None:
+    path = job(IMAGES, GALAXY)
+    with fits.open(tmp_path / "a.fits", mode="update") as hdus:
+        hdus[0].data[3, 3] = np.nan
+    with pytest.warns(jl.JointlightWarning, match="NaN") as caught:
+        model = read_job(path).model
+    assert len(caught) == 1
+    first = model.images_modelled[0]
+    assert first.psf is not None
+    assert first.name == "a"
+    assert first.zeropoint == 25.0
+    assert first.mask[3, 3]
+
+
+def test_info_names_a_bad_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JOINTLIGHT_NUM_THREADS", "two")
+    result = run("info")
+    assert result.exit_code == 1
+    assert "JOINTLIGHT_NUM_THREADS" in result.output
 
 
 def test_no_job_file(tmp_path: Path) -> None:

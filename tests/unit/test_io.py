@@ -254,3 +254,60 @@ def test_fits_products(result: jl.FitResult, tmp_path: Path) -> None:
     with pytest.raises(FileExistsError):
         result.write_fits(path)
     result.write_fits(path, overwrite=True)
+
+
+def test_masked_pixels_without_a_value_are_nan(tmp_path: Path) -> None:
+    image = target()[0]
+    data = np.array(image.data)
+    data[3, 4] = np.nan
+    with pytest.warns(jl.JointlightWarning, match="NaN"):
+        image = image.copy(data=data, name="r")
+    star = jl.Model("point", target=image, name="star", center=(0.0, 0.0), flux=9.0)
+    jl.fit.LM(star).fit().write_fits(tmp_path / "fit.fits")
+    with fits.open(tmp_path / "fit.fits") as hdus:
+        for name in ("r_DATA", "r_RESIDUAL"):
+            assert np.argwhere(np.isnan(hdus[name].data)).tolist() == [[3, 4]]
+        assert np.isfinite(hdus["r_MODEL"].data).all()
+
+
+def test_files_hold_the_fit_wherever_the_model_is_now(tmp_path: Path) -> None:
+    model = small_problem.model(target())
+    model["b/Re"].untie()
+    model["b/Re"].tie(model["Re"], scale=1.1)
+    model["q"].value = 0.61
+    model["q"].fixed = True
+    result = jl.fit.LM(model).fit()
+    images = [np.array(one) for one in model.images()]
+    errors = model["Re"].uncertainty, model["b/Re"].uncertainty
+    model["Re"].value = 5.0
+    model["Re"].limits = (4.0, 6.0)
+    model["q"].value = 0.3
+    model["PA"].value = 90.0
+    result.write(tmp_path / "fit.asdf")
+    result.write_fits(tmp_path / "fit.fits")
+    assert model["Re"].value == 5.0
+    twin = jl.load(tmp_path / "fit.asdf").model
+    assert twin is not None
+    assert twin["q"].value == 0.61
+    assert_allclose((twin["Re"].uncertainty, twin["b/Re"].uncertainty), errors, rtol=1e-9)
+    with fits.open(tmp_path / "fit.fits") as hdus:
+        for image, then in zip(result.images, images, strict=True):
+            assert_allclose(hdus[f"{image.name}_MODEL"].data, then, rtol=1e-9)
+            assert_allclose(twin.image(image.name), then, rtol=1e-8)
+
+
+def test_images_without_a_component(tmp_path: Path) -> None:
+    images = target()
+    members = [
+        jl.Model("point", target=image, name=f"star {image.name}", center=(0.0, 0.0), flux=9.0)
+        for image in images[:2]
+    ]
+    for count in (1, 2):
+        group = jl.Group([m.copy() for m in members[:count]], target=images, name="stars")
+        result = jl.fit.LM(group).fit()
+        result.write(tmp_path / f"{count}.asdf")
+        twin = jl.load(tmp_path / f"{count}.asdf")
+        assert [image.name for image in twin.images] == ["a", "b"][:count]
+        assert twin.model is not None
+        assert_allclose(twin.model["star a/flux"].value, group["star a/flux"].value)
+        result.write_fits(tmp_path / f"{count}.fits")

@@ -6,6 +6,7 @@ from __future__ import annotations
 import copy
 import pickle
 import sys
+import warnings
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from astropy import units as u
 from astropy.coordinates import SkyCoord
 
 from jointlight import models
-from jointlight.errors import InvalidInput
+from jointlight.errors import InvalidInput, JointlightWarning
 from jointlight.image import TargetImage, TargetImageList
 from jointlight.models import (
     Component,
@@ -336,8 +337,8 @@ def test_joint_shares_all_but_the_amplitude(both: TargetImageList) -> None:
     assert model["W1/Ie"].limits == (0.0, None)
     assert model["W1/Ie"].fixed
     assert copy.deepcopy(model["Ie"]).value == model["Ie"].value
-    with pytest.raises(AttributeError):
-        model["Ie"].nothing = 1
+    with pytest.raises(InvalidInput, match=r"Did you mean 'limits'"):
+        model["Ie"].limit = (0, 1)
 
 
 def test_joint_options(both: TargetImageList) -> None:
@@ -474,6 +475,32 @@ def test_copies_are_independent_and_share_images(both: TargetImageList) -> None:
     assert str(loaded).splitlines()[0] == str(model).splitlines()[0]
 
 
+def test_a_copy_stays_tied_to_other_models(r: TargetImage) -> None:
+    bulge, disc = sersic(r, name="bulge"), sersic(r, name="disc")
+    disc["center"].tie(bulge["center"])
+    disc["Re"].tie(disc["Ie"], scale=0.1)
+    twin = disc.copy(name="twin")
+    bulge["center"].value = (1.0, 2.0)
+    np.testing.assert_array_equal(twin["center"].value, (1.0, 2.0))
+    twin["Ie"].value = 5.0
+    assert (twin["Re"].value, disc["Re"].value) == (0.5, 0.1 * disc["Ie"].value)
+    assert Group([bulge, disc, twin]).compile().n_free == 7 + 4 + 4
+    both_copied = Group([bulge, disc]).copy()
+    both_copied["bulge/center"].value = (3.0, 3.0)
+    np.testing.assert_array_equal(both_copied["disc/center"].value, (3.0, 3.0))
+    np.testing.assert_array_equal(disc["center"].value, (1.0, 2.0))
+
+
+def test_images_without_a_component(both: TargetImageList) -> None:
+    group = Group([sersic(both[0], name="one")], target=both)
+    assert not group.image("W1").any()
+    assert group.image("r").any()
+    np.testing.assert_array_equal(group.residual("W1"), both[1].data)
+    np.testing.assert_array_equal(group.residuals()[1], both[1].data)
+    with pytest.raises(InvalidInput, match="no component on the images"):
+        group.compile(images=[both[1]])
+
+
 def test_tree(both: TargetImageList) -> None:
     model = joint("sersic galaxy", target=both, name="gal", **values_for(Sersic))
     model["n"].fixed = True
@@ -514,3 +541,47 @@ def test_module_lookup() -> None:
     with pytest.raises(AttributeError, match="nothing"):
         _ = models.nothing
     assert "jointlight.models.sersic" in sys.modules
+
+
+# --- settings that would do nothing --------------------------------------------------------------
+
+
+def test_unknown_settings_of_models_are_refused(both: TargetImageList) -> None:
+    one = sersic(both[0], name="one")
+    pair = joint("sersic galaxy", target=both, name="pair", **values_for(Sersic))
+    for model in (one, pair):
+        with pytest.raises(InvalidInput, match=r"model\['n'\]\.value = 4"):
+            model.n = 4
+    with pytest.raises(InvalidInput, match="Did you mean 'window'"):
+        one.windw = ((0, 3), (0, 3))
+    with pytest.raises(InvalidInput, match="amplitude"):
+        one.amplitudes = "flux"
+    with pytest.raises(AttributeError):
+        one.amplitude = "flux"  # type: ignore[misc]
+    with pytest.raises(InvalidInput, match="has no attribute 'window'"):
+        Group([one]).window = ((0, 3), (0, 3))
+    with pytest.raises(InvalidInput, match=r"method: call it"):
+        one.tie = pair  # type: ignore[method-assign,assignment]
+    one.window = ((0, 30), (0, 30))
+    assert pickle.loads(pickle.dumps(one)).window == copy.deepcopy(one).window == one.window
+
+
+def test_positions_on_a_plane_that_moves_are_noticed() -> None:
+    near, far = make_image("near"), make_image("far", ra=150.001)
+    sersic(far, center=None)
+    sersic(far, center=SkyCoord(150.001, 2.0, unit="deg"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        TargetImageList([near, far])  # nothing was set in numbers
+        sersic(far)
+        TargetImageList([near, far])  # and now it stays where it is
+    other = make_image("other", ra=150.002)
+    sersic(other)
+    with pytest.warns(JointlightWarning, match=r"^other: .*TargetImageList before.*SkyCoord"):
+        TargetImageList([near, other])
+    tied = sersic(make_image("third", ra=150.003))
+    image = make_image("fourth", ra=150.003)
+    follower = sersic(image, center=tied["center"])
+    follower.compile()
+    with pytest.warns(JointlightWarning, match="^fourth: "):
+        TargetImageList([near, image])

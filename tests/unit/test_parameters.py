@@ -147,8 +147,8 @@ def test_a_cyclic_value_moves_by_periods_into_its_limits() -> None:
         pa.value = 90.0
     free = Parameter("PA", 200.0, unit="deg", period=180.0)
     assert free.value == 200.0
-    free.set_fitted(np.array(-20.0), None)
-    assert free.value == pytest.approx(160.0)
+    free.set_fitted(np.array(-20.0), None)  # the fit has chosen the turn
+    assert free.value == -20.0
 
 
 def test_configure_sets_limits_before_the_value() -> None:
@@ -416,3 +416,44 @@ def test_text() -> None:
     b.tie(square, [a])
     assert b.state() == "= square(r.Re)"
     assert float(a) == 2.0
+
+
+# --- settings that would do nothing --------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("attribute", "value", "hint"),
+    [
+        ("vary", False, r"\.fixed = True"),
+        ("fix", True, "Did you mean 'fixed'"),
+        ("limit", (1, 2), "Did you mean 'limits'"),
+        ("tie", 3, r"method: call it, \.tie"),
+    ],
+)
+def test_unknown_settings_are_refused(attribute: str, value: Any, hint: str) -> None:
+    p = re(2.0)
+    with pytest.raises(InvalidInput, match=hint):
+        setattr(p, attribute, value)
+    for twin in (copy.copy(p), copy.deepcopy(p), pickle.loads(pickle.dumps(p))):
+        twin.fixed = True
+        assert (twin.value, p.fixed) == (2.0, False)
+
+
+def test_priors_with_units() -> None:
+    p = re(2.0)
+    p.prior = Normal(3 * u.arcmin, 0.01 * u.arcmin)
+    assert p.prior is not None
+    assert (p.prior.mean, p.prior.sigma) == (pytest.approx(180.0), pytest.approx(0.6))
+    p.prior = Normal(3 * u.arcmin, 2.0)
+    assert (p.prior.mean, p.prior.sigma) == (pytest.approx(180.0), 2.0)
+    where = center((0.0, 0.0))
+    where.prior = Normal((1 * u.arcmin, 2 * u.arcsec), 1.0)
+    assert where.prior is not None
+    assert where.prior.mean == pytest.approx((60.0, 2.0))
+    with pytest.raises(InvalidInput, match=r"mean.*3.* s.*'arcsec'"):
+        p.prior = Normal(3 * u.s, 1.0)
+    for mean, sigma in (("a", 1), (None, 1), (1, "b"), ((1 * u.s, 2 * u.m), 1)):
+        with pytest.raises(InvalidInput, match="must be a number"):
+            Normal(mean, sigma)
+    with pytest.raises(InvalidInput, match="positive"):
+        Normal(1 * u.deg, -1 * u.deg)

@@ -138,11 +138,44 @@ def test_arctan_residuals_keep_their_zero(result: jl.FitResult) -> None:
         (lambda r: plots.covariance(r, kind="cornr"), "corner"),
         (lambda r: plots.covariance(r, parameters=["Ree"]), "Re"),
         (lambda r: plots.radial_profile(None, r.model, source="x"), "source"),
+        (lambda r: plots.radial_profile(None, r.model, r_max="x"), "r_max must be"),
+        (lambda r: plots.radial_profile(None, r.model, "d"), "'d' is not an image"),
+        (lambda r: plots.radial_profile(None, unset(r)), "without values for"),
+        (lambda r: plots.radial_profile(None, 3), "model must be a model, not 3"),
+        (lambda r: plots.model_image(None, r.model, image="d"), "'d' is not an image"),
+        (lambda r: plots.model_image(None, unset(r)), "without values for"),
+        (lambda r: plots.model_image(None, r.images[0]), "model must be a model"),
+        (lambda r: plots.residual_image(None, unset(r)), "call model.initialize|Call model.init"),
+        (lambda r: plots.residual_image(None, jl.Model), "model must be a model"),
+        (lambda r: plots.residual_image(None, r.model, limit="a"), "limit must be positive"),
+        (lambda r: plots.model_window(None, None), "model must be a model, not None"),
+        (lambda r: plots.target_image(None, 3), "image must be a TargetImage.* not 3"),
+        (lambda r: plots.target_image(None, "a"), "image must be a TargetImage.* not 'a'"),
+        (lambda r: plots.target_image(None, [3]), "image must be a TargetImage"),
+        (lambda r: plots.fit_summary(r.model), "result must be a FitResult"),
+        (lambda r: plots.covariance(r.model), "result must be a FitResult"),
     ],
 )
 def test_bad_arguments(result: jl.FitResult, call: Any, match: str) -> None:
     with pytest.raises(jl.InvalidInput, match=match):
         call(result)
+
+
+def unset(result: jl.FitResult) -> Any:
+    return jl.Model("sersic galaxy", target=result.images[0])
+
+
+@pytest.mark.parametrize(
+    "draw", [plots.model_image, plots.residual_image, plots.model_window, plots.radial_profile]
+)
+def test_an_image_can_be_named(result: jl.FitResult, draw: Any) -> None:
+    ax = draw(None, result.model, image="b")
+    assert not isinstance(ax, np.ndarray)
+    assert ax.get_title().startswith("b")
+
+
+def test_windows_of_an_unset_model(result: jl.FitResult) -> None:
+    assert plots.model_window(None, unset(result)).lines
 
 
 def test_windows(result: jl.FitResult) -> None:

@@ -527,3 +527,136 @@ def test_degenerate_parameters_are_flagged() -> None:
     result = replace(by_hand(), raw_covariance=covariance, degenerate=np.array([False, True]))
     assert flags.decode(int(result.table["flags"][1])) == ["degenerate", "no_error"]
     assert "not constrained" in result.summary()
+
+
+def test_degenerate_pairs_cost_one_degree_of_freedom() -> None:
+    image = small_problem.images(small_problem.noiseless())[0]
+    for count in (2, 3):
+        stars = [
+            jl.Model("point", target=image, name=f"s{k}", center=(0.0, 0.0), flux=9.0)
+            for k in range(count)
+        ]
+        for star in stars:
+            star["center"].fixed = True
+        result = jl.fit.LM(jl.Group(stars, target=image, name="stars")).fit()
+        assert result.degenerate.all()
+        assert result.dof == int(result.n_pixels_images.sum()) - 1
+
+
+# ---- columns of the table of sources ----------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["q", "PA"])
+def test_only_one_of_axis_ratio_and_angle_is_per_image(name: str) -> None:
+    targets = small_problem.images(small_problem.noiseless())
+    result = jl.fit.LM(small_problem.model(targets, per_image=["flux", name])).fit()
+    columns = result.sources.colnames
+    assert {f"{name}_a", f"{name}_b", f"{name}_c"} < set(columns)
+    assert name not in columns
+    assert result.sources["flags"][0] == 0
+
+
+def test_a_parameter_at_its_bound_has_no_error_in_any_table() -> None:
+    targets = small_problem.images(small_problem.noiseless())
+    model = small_problem.model(targets)
+    model["n"].value = 1.0
+    model["n"].limits = (0.5, 1.2)
+    result = jl.fit.LM(model).fit()
+    row = result.sources[0]
+    assert np.isnan(row["n_error"])
+    assert row["Re_error"].value > 0
+    assert row["flags"] & flags.NO_ERROR
+    assert np.isnan(result.derived(lambda p: p["n"] ** 2).error)
+    assert result.derived(lambda p: p["n"] * p["Re"]).error > 0
+
+
+def bulge_and_disc(images: Any, *, joint: bool) -> Any:
+    start = {"center": (0.4, -0.3), "q": 0.6, "PA": 30.0, "flux": 200.0}
+    members = []
+    for name, re, n in (("bulge", 1.0, 3.0), ("disc", 4.0, 1.0)):
+        if joint:
+            member = jl.joint("sersic", target=images, per_image=["flux", "Re"], amplitude="flux",
+                              name=name)  # fmt: skip
+            for leaf in member.leaves():
+                leaf["Re"].value = re
+        else:
+            member = jl.Model("sersic", target=images, amplitude="flux", name=name, Re=re)
+        for leaf in member.leaves():
+            leaf["flux"].value = start["flux"]
+        for key in ("center", "q", "PA"):
+            member[key].value = start[key]
+        member["n"].value = n
+        members.append(member)
+    members[1]["center"].tie(members[0]["center"])
+    members[1]["PA"].tie(members[0]["PA"])
+    return jl.Group(members, target=images, name="galaxy")
+
+
+def test_components_that_differ_have_their_own_columns() -> None:
+    image = small_problem.images(small_problem.noiseless())[0]
+    sources = jl.fit.LM(bulge_and_disc(image, joint=False), max_iter=1).fit().sources
+    assert len(sources) == 1
+    columns = set(sources.colnames)
+    assert {"Re_bulge", "Re_disc", "q_bulge", "q_disc_error", "n_disc", "PA", "x"} < columns
+    assert not {"Re", "q", "n", "PA_bulge", "x_bulge"} & columns
+    assert sources["Re_bulge"][0] != sources["Re_disc"][0]
+
+
+def test_components_of_joint_models_have_columns_by_image() -> None:
+    images = jl.TargetImageList(small_problem.images(small_problem.noiseless()))
+    result = jl.fit.LM(bulge_and_disc(images, joint=True), max_iter=1).fit()
+    columns = set(result.sources.colnames)
+    assert {"Re_bulge_a", "Re_disc_c", "q_bulge", "n_disc", "PA"} < columns
+    assert not {"Re", "Re_a", "Re_bulge", "q", "q_bulge_a"} & columns
+    parameters = result.parameter_values
+    assert result.sources["Re_disc_b"][0].value == parameters["disc/b/Re"]
+
+
+def test_centres_by_image() -> None:
+    targets = small_problem.images(small_problem.noiseless())
+    result = jl.fit.LM(small_problem.model(targets, per_image=["flux", "center"])).fit()
+    row = result.sources[0]
+    assert {"x", "ra", "x_a", "y_b", "x_c_error"} < set(row.colnames)
+    assert row["x"] == row["x_a"]
+    assert row["x_b"].value == result.parameter_values["b/center_x"]
+
+
+def test_columns_that_collide_are_refused() -> None:
+    clean = small_problem.noiseless()
+    targets = small_problem.images(clean)
+    names = {"a": "r", "b": "r_error", "c": "i"}
+    targets = [t.copy(name=names[t.name]) for t in targets]
+    model = jl.joint("sersic galaxy", target=jl.TargetImageList(targets), amplitude="flux")
+    for name, value in small_problem.TRUTH.items():
+        model[name].value = value
+    for leaf in model.leaves():
+        leaf["flux"].value = 100.0
+    result = jl.fit.LM(model, max_iter=1).fit()
+    with pytest.raises(jl.InvalidInput, match=r"'r'.*'r_error'"):
+        _ = result.sources
+
+
+@pytest.mark.parametrize("unit", [1.0, 1e-17])
+def test_derived_in_any_unit(unit: float) -> None:
+    clean = {k: v * unit for k, v in small_problem.noiseless().items()}
+    options = {"variance": (0.1 * unit) ** 2}
+    model = small_problem.model(small_problem.images(clean, **options))
+    for leaf in model.leaves():
+        leaf["flux"].value = leaf["flux"].value * unit
+    result = jl.fit.LM(model).fit()
+    ours = result.derived(lambda p: p["flux[a]"] / p["flux[b]"] - p["flux[c]"] / p["flux[b]"])
+    color = result.derived(lambda p: -2.5 * math.log10(p["flux[a]"] / p["flux[b]"]))
+    assert_allclose(color.error, result.color("a", "b", source=0).error, rtol=1e-6)
+    assert float(ours.error) > 0
+    fluxes = result.derived(lambda p: p["flux[a]"])
+    assert_allclose(fluxes.error, result.flux("a", source=0).error, rtol=1e-6)
+
+
+def test_names_are_taken_as_they_are_printed() -> None:
+    from jointlight.result.slots import SlotValues
+
+    values = SlotValues(np.array([1.0, 2.0, 3.0]), {"gal.Re": 0, "a/Re": 1, "Re": 2})
+    assert values["gal/Re"] == values["gal.Re"] == 1.0
+    assert values["a.Re"] == values["a/Re"] == 2.0
+    with pytest.raises(KeyError, match=r"(?i)did you mean"):
+        values["gal/Ree"]

@@ -539,3 +539,82 @@ def test_many_components_compile_quickly(r: TargetImage) -> None:
 
 def test_model_type_of_a_scene_member() -> None:
     assert isinstance(Model("gaussian", target=make_image()), Component)
+
+
+# --- cyclic parameters ---------------------------------------------------------------------------
+
+
+def pa(value: float, name: str = "PA", **options: Any) -> Parameter:
+    return par(name, value, unit="deg", period=180.0, **options)
+
+
+def test_a_period_is_taken_off_only_where_nothing_changes() -> None:
+    root, shifted = pa(10.0), pa(0.0, "shifted")
+    shifted.tie(root, offset=30.0)
+    assert slot_map(root, shifted).wrapped(np.array([-20.0])) == 160.0
+    for scale in (0.5, -1.0, 2.0):
+        shifted.tie(root, scale=scale)
+        assert slot_map(root, shifted).wrapped(np.array([-20.0])) == -20.0
+    shifted.tie(lambda x: 0.5 * x, [root])
+    assert slot_map(root, shifted).wrapped(np.array([-20.0])) == -20.0
+    other = par("other", 1.0)
+    other.tie(root)
+    assert slot_map(root, other).wrapped(np.array([-20.0])) == -20.0
+
+
+def test_a_fit_of_scaled_angles_keeps_its_model(r: TargetImage) -> None:
+    a, b = (Sersic(target=r, name=name, **values_for(Sersic)) for name in "ab")
+    a["PA"].value = 400.0
+    b["PA"].tie(a["PA"], scale=0.5)
+    group = Group([a, b])
+    compiled = group.compile()
+    before = compiled.chi2()
+    compiled.assign(compiled.v0)
+    assert a["PA"].value == 400.0
+    assert group.chi2() == pytest.approx(before, rel=1e-12)
+    b["PA"].tie(a["PA"], offset=0.5)
+    compiled = group.compile()
+    before = compiled.chi2()
+    compiled.assign(compiled.v0)
+    assert a["PA"].value == pytest.approx(40.0)
+    assert group.chi2() == pytest.approx(before, rel=1e-12)
+
+
+def test_priors_on_angles_know_the_period() -> None:
+    one = slot_map(pa(175.0, prior=Normal(2.0, 5.0)))
+    np.testing.assert_allclose((one.start, one.prior_mean), ([-5.0], [2.0]))
+    assert one.wrapped(one.start) == 175.0
+    assert slot_map(pa(5.0, prior=Normal(530.0, 5.0))).start == 545.0
+    # Priors of parameters that are equal: means on either side of the period belong together.
+    root, twin = pa(1.0, prior=Normal(179.0, 1.0)), pa(0.0, "twin", prior=Normal(1.0, 1.0))
+    twin.tie(root)
+    assert np.mod(slot_map(root, twin).prior_mean, 180.0) == pytest.approx(0.0, abs=1e-9)
+    # A parameter that is not cyclic here is left alone.
+    twin.tie(root, scale=0.5)
+    twin.prior = None
+    root.prior = Normal(179.0, 1.0)
+    assert slot_map(root, twin).start == 1.0
+
+
+def test_the_prior_of_an_angle_in_chi2(r: TargetImage) -> None:
+    model = Sersic(target=r, name="it", **{**values_for(Sersic), "PA": 178.0})
+    plain = model.chi2()
+    for mean in (178.0, -2.0, 358.0):
+        model["PA"].prior = Normal(mean, 1.0)
+        assert model.chi2() == pytest.approx(plain, abs=1e-6)
+    model["PA"].prior = Normal(2.0, 1.0)
+    assert model.chi2() == pytest.approx(plain + 16.0, abs=1e-6)
+
+
+def test_limits_as_wide_as_the_period_do_not_limit() -> None:
+    for limits in ((0, 180), (-90, 90), (0, None), (-500, 500)):
+        angles = slot_map(pa(10.0, limits=limits))
+        assert (angles.lower, angles.upper) == (-np.inf, np.inf)
+        assert angles.wrapped(np.array([-350.0])) == 10.0
+    assert slot_map(pa(10.0, limits=(-90, 90))).wrapped(np.array([135.0])) == -45.0
+    narrow = slot_map(pa(10.0, limits=(0, 179)))
+    assert (narrow.lower, narrow.upper) == (0.0, 179.0)
+    # Limits of what follows it hold modulo the period.
+    root, twin = pa(170.0), pa(0.0, "twin", limits=(-30, 30))
+    twin.tie(root)
+    assert slot_map(root, twin).start == -10.0

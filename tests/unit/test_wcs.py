@@ -95,7 +95,7 @@ def image_of(wcs: Any, **keywords: Any) -> TargetImage:
 
 @given(
     ra0=st.floats(0, 360),
-    dec0=st.floats(-90, 90),
+    dec0=st.floats(-89.9, 89.9),  # at a pole right ascension holds no position
     distance=st.floats(0, 5),
     angle=st.floats(0, 360),
 )

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 __all__ = ["make_result", "update_model"]
 
+_MAX_EIGEN = 1000  # free parameters up to which null directions are counted exactly
+
 
 def make_result(
     model: Model,
@@ -60,7 +62,8 @@ def make_result(
     n_pixels = np.asarray(outcome["n_pixels_images"], dtype=np.int64)
     covariance = outcome["covariance"]
     chi2 = float(outcome["chi2"])
-    dof = int(n_pixels.sum()) + compiled.n_priors - int((~at_bound & ~degenerate).sum())
+    n_null = _null_directions(compiled, values, at_bound, directions, options)
+    dof = int(n_pixels.sum()) + compiled.n_priors - (n - int(at_bound.sum()) - n_null)
     scale = chi2 / dof if scale_covariance and dof > 0 and chi2 > 0 else 1.0
     time_s = float(outcome["time_s"])
     return FitResult(
@@ -87,6 +90,30 @@ def make_result(
         n_chi2=int(outcome["n_chi2"]),
         raw_history={key: np.asarray(column) for key, column in outcome["history"].items()},
     )
+
+
+def _null_directions(
+    compiled: CompiledFit,
+    values: NDArray[np.float64],
+    at_bound: NDArray[np.bool_],
+    groups: list[list[int]],
+    options: Mapping[str, Any],
+) -> int:
+    """How many directions the data leave open: one a group, except that a large one may have more.
+
+    The core tells which parameters are bound together, not along how many directions.
+    """
+    if max(map(len, groups), default=0) < 3 or values.size > _MAX_EIGEN:
+        return len(groups)
+    hessian = compiled.scene.linearize(values)[2][np.ix_(~at_bound, ~at_bound)]
+    scale = np.sqrt(np.diag(hessian))
+    felt = scale > 0
+    if not np.isfinite(hessian).all():
+        return len(groups)
+    scaled = hessian[np.ix_(felt, felt)] / np.outer(scale[felt], scale[felt])
+    limit = float(options.get("degenerate_rcond", 1e-11))
+    n_null = int((~felt).sum()) + int((np.linalg.eigvalsh(scaled) <= limit).sum())
+    return max(n_null, len(groups))
 
 
 def _message(

@@ -113,7 +113,7 @@ class CompiledFit:
         )
 
     def wrapped(self, v: FloatArray) -> FloatArray:
-        """Free parameters with cyclic ones brought into their period.
+        """Free parameters with cyclic ones brought into their period; see `SlotMap.wrapped`.
 
         Parameters
         ----------
@@ -125,13 +125,7 @@ class CompiledFit:
         ndarray
             The same point.
         """
-        out = np.array(v, dtype=np.float64)
-        slots = self.scene.slots
-        for i, (p, _) in enumerate(self.scene.free_parameters):
-            limited = np.isfinite(slots.lower[i]) or np.isfinite(slots.upper[i])
-            if p.period is not None and not limited:
-                out[i] %= p.period
-        return out
+        return self.scene.slots.wrapped(v)
 
     def fit(
         self,

@@ -8,15 +8,21 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Never
 
 import numpy as np
 
 from jointlight.errors import invalid
 from jointlight.fit.assemble import make_result, update_model
 from jointlight.fit.compiled import CompiledFit, free_roots
-from jointlight.fit.lm import ensure_initialized
-from jointlight.fit.options import LMOptions
+from jointlight.fit.lm import ensure_initialized, scaled, with_tie_errors
+from jointlight.fit.options import (
+    LMOptions,
+    check_arguments,
+    check_count,
+    check_number,
+    check_unknown,
+)
 from jointlight.fit.report import Reporter
 
 if TYPE_CHECKING:
@@ -56,7 +62,7 @@ class Iter:
     callback : callable, optional
         Called after every sweep with a mapping (iteration, chi2); True stops.
     scale_covariance : bool, optional
-        Scale the covariance by chi2/dof.
+        Scale the covariance by chi2/dof; by default as for `LM`.
     """
 
     def __init__(
@@ -71,28 +77,24 @@ class Iter:
         n_threads: int | None = None,
         progress: bool | None = None,
         callback: Callable[[Mapping[str, Any]], bool | None] | None = None,
-        scale_covariance: bool = False,
+        scale_covariance: bool | None = None,
+        **unknown: Never,
     ) -> None:
-        if not hasattr(model, "leaves"):
-            raise invalid("model", model, "a model")
-        if verbose not in (0, 1, 2):
-            raise invalid("verbose", verbose, "0, 1 or 2")
-        if isinstance(max_iter, bool) or not (isinstance(max_iter, int) and max_iter >= 1):
-            raise invalid("max_iter", max_iter, "a whole number, 1 or more")
-        if not 0 < ftol < 1:
+        check_unknown("Iter", unknown, Iter.__init__.__kwdefaults__)
+        check_arguments(locals())
+        if not 0 < check_number("ftol", ftol) < 1:
             raise invalid("ftol", ftol, "between 0 and 1")
-        if time_limit is not None and not time_limit > 0:
-            raise invalid("time_limit", time_limit, "a positive number of seconds, or None")
         self.model = model
         self.verbose = verbose
-        self.max_iter = max_iter
-        self.ftol = ftol
+        self.max_iter = check_count("max_iter", max_iter, least=1)
+        self.ftol = float(ftol)
         self.time_limit = time_limit
         self.options = options or LMOptions()
         self.n_threads = n_threads
         self.progress = progress
         self.callback = callback
         self.scale_covariance = scale_covariance
+        self._tie_errors: list[Exception] = []
 
     def fit(self) -> FitResult:
         """Fit, and leave values and uncertainties in the model.
@@ -107,9 +109,10 @@ class Iter:
         initial = CompiledFit(self.model, n_threads=self.n_threads).start
         reporter = Reporter(
             name=self.model.name, verbose=self.verbose, progress=self.progress,
-            total=self.max_iter, callback=self.callback,
+            callback=self.callback,
         )  # fmt: skip
         history: list[dict[str, Any]] = []
+        self._tie_errors = []
         counts = {"n_linearize": 0, "n_chi2": 0}
         with reporter:
             status, message = self._sweeps(reporter, history, counts, start)
@@ -127,8 +130,10 @@ class Iter:
             for key in ("iteration", "chi2", "accepted", "time_s")
         }
         result = make_result(
-            self.model, compiled, outcome, initial=initial, options=self._settings(),
-            scale_covariance=self.scale_covariance,
+            self.model, compiled,
+            with_tie_errors(outcome, [*self._tie_errors, *compiled.scene.tie_errors()]),
+            initial=initial, options=self._settings(),
+            scale_covariance=scaled(compiled, self.scale_covariance),
         )  # fmt: skip
         update_model(compiled, result)
         reporter.done(result)
@@ -195,6 +200,7 @@ class Iter:
         with held([p for p in everything if id(p) not in chosen]):
             compiled = CompiledFit(self.model, n_threads=self.n_threads)
             outcome = compiled.fit(options.to_dict(), None)
+            self._tie_errors += compiled.scene.tie_errors()
             compiled.push(np.asarray(outcome["v"]), None)
         return outcome
 

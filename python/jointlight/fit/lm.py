@@ -3,14 +3,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Never
 
-from jointlight.errors import InvalidInput, did_you_mean, invalid
+from jointlight.errors import InvalidInput, did_you_mean, warn_user
 from jointlight.fit.assemble import make_result, update_model
 from jointlight.fit.compiled import CompiledFit
-from jointlight.fit.options import LMOptions
+from jointlight.fit.options import (
+    LMOptions,
+    check_arguments,
+    check_count,
+    check_number,
+    check_unknown,
+)
 from jointlight.fit.report import Reporter
 
 if TYPE_CHECKING:
@@ -48,7 +54,9 @@ class LM:
         Called after every trial step with a mapping (iteration, chi2, accepted, ...). Returning
         True stops the fit with the status ``interrupted``; an exception stops it and is raised.
     scale_covariance : bool, optional
-        Scale the covariance by chi2/dof, for variances known up to a factor only.
+        Scale the covariance by chi2/dof, for variances known up to a factor only. By default it
+        is scaled, with a warning, where an image was given no noise: all its pixels have weight 1
+        then, and unscaled errors would be in no relation to the data.
 
     Examples
     --------
@@ -70,18 +78,16 @@ class LM:
         n_threads: int | None = None,
         progress: bool | None = None,
         callback: Callback | None = None,
-        scale_covariance: bool = False,
+        scale_covariance: bool | None = None,
+        **unknown: Never,
     ) -> None:
-        if not hasattr(model, "leaves"):
-            raise invalid("model", model, "a model")
-        if verbose not in (0, 1, 2):
-            raise invalid("verbose", verbose, "0, 1 or 2")
-        if max_iter is not None and not (isinstance(max_iter, int) and max_iter >= 0):
-            raise invalid("max_iter", max_iter, "a whole number, 0 or more")
-        if time_limit is not None and not time_limit > 0:
-            raise invalid("time_limit", time_limit, "a positive number of seconds, or None")
-        if callback is not None and not callable(callback):
-            raise invalid("callback", callback, "a function, or None")
+        check_unknown("LM", unknown, LM.__init__.__kwdefaults__)
+        check_arguments(locals())
+        if max_iter is not None:
+            max_iter = check_count("max_iter", max_iter)
+        for name, tolerance in (("ftol", ftol), ("xtol", xtol), ("gtol", gtol)):
+            if tolerance is not None:
+                check_number(name, tolerance)
         given: dict[str, Any] = {
             "max_iterations": max_iter,
             "ftol": ftol,
@@ -112,15 +118,15 @@ class LM:
             name=self.model.name,
             verbose=self.verbose,
             progress=self.progress,
-            total=self.options.max_iterations,
             callback=self.callback,
         )
         with reporter:
             outcome = compiled.fit(self.options.to_dict(), reporter.step)
         reporter.reraise()
         result = make_result(
-            self.model, compiled, outcome, options=self.options.to_dict(),
-            scale_covariance=self.scale_covariance,
+            self.model, compiled, with_tie_errors(outcome, compiled.scene.tie_errors()),
+            options=self.options.to_dict(),
+            scale_covariance=scaled(compiled, self.scale_covariance),
         )  # fmt: skip
         update_model(compiled, result)
         reporter.done(result)
@@ -128,6 +134,58 @@ class LM:
 
     def __repr__(self) -> str:
         return f"<LM fit of {self.model.name!r}, at most {self.options.max_iterations} steps>"
+
+
+def scaled(compiled: CompiledFit, asked: bool | None) -> bool:
+    """Whether to scale the covariance by chi2/dof; warns where that was not asked for.
+
+    Parameters
+    ----------
+    compiled : CompiledFit
+        What was fitted.
+    asked : bool or None
+        The user's choice, if any.
+
+    Returns
+    -------
+    bool
+        True to scale it.
+    """
+    if asked is not None:
+        return bool(asked)
+    unknown = [repr(image.name) for image in compiled.images if not image.noise_known]
+    if not unknown:
+        return False
+    which = f"image {unknown[0]} has" if len(unknown) == 1 else f"images {', '.join(unknown)} have"
+    text = f"{which} no noise: pixels were given weight 1, and errors are scaled by chi2/dof"
+    if len(compiled.images) > 1:
+        text += ". How the images weigh against each other is arbitrary"
+    warn_user(f"{text}. Give variance=, std= or weight=, or choose scale_covariance= yourself")
+    return True
+
+
+def with_tie_errors(outcome: Mapping[str, Any], errors: Sequence[Exception]) -> dict[str, Any]:
+    """The outcome, with the first error of a function tie in its message.
+
+    Parameters
+    ----------
+    outcome : mapping
+        What the core returned.
+    errors : sequence of Exception
+        What function ties raised during the fit.
+
+    Returns
+    -------
+    dict
+        The outcome.
+    """
+    out = dict(outcome)
+    if errors:
+        text = str(out["message"]).rstrip()
+        text += "" if text.endswith((".", "!", "?")) else "."
+        cause = f"{type(errors[0]).__name__}: {errors[0]}".rstrip(". ")
+        out["message"] = f"{text} A function tie failed during the fit: {cause}."
+    return out
 
 
 def ensure_initialized(model: Model) -> None:

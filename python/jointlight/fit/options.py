@@ -4,10 +4,23 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
+from numbers import Integral, Real
 from typing import Any
 
-__all__ = ["LMOptions"]
+import numpy as np
+
+from jointlight.backends import environment_threads
+from jointlight.errors import InvalidInput, did_you_mean, invalid
+
+__all__ = [
+    "LMOptions",
+    "check_arguments",
+    "check_count",
+    "check_number",
+    "check_unknown",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,8 +59,8 @@ class LMOptions:
 
     Raises
     ------
-    ValueError
-        If a value is out of its range.
+    InvalidInput
+        If a value is no number or out of its range.
     """
 
     ftol: float = 1e-9
@@ -67,28 +80,24 @@ class LMOptions:
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
-            integer = isinstance(field.default, int) and not isinstance(field.default, bool)
             if isinstance(field.default, bool):
-                continue
-            if isinstance(value, bool) or not isinstance(value, (int, float)):
-                msg = f"LMOptions: {field.name}={value!r} is not a number"
-                raise ValueError(msg)
-            if not math.isfinite(value) or value < 0:
-                msg = f"LMOptions: {field.name}={value!r}; must be finite and not negative"
-                raise ValueError(msg)
-            if integer and value != int(value):
-                msg = f"LMOptions: {field.name}={value!r}; must be a whole number"
-                raise ValueError(msg)
+                if not isinstance(value, (bool, np.bool_)):
+                    raise invalid(field.name, value, "True or False")
+                value = bool(value)
+            elif isinstance(field.default, int):
+                value = check_count(field.name, value)
+            else:
+                value = check_number(field.name, value)
+            object.__setattr__(self, field.name, value)
         for name in ("initial_lambda", "min_lambda", "max_lambda"):
             if getattr(self, name) <= 0:
-                msg = f"LMOptions: {name}={getattr(self, name)!r}; must be positive"
-                raise ValueError(msg)
+                raise invalid(name, getattr(self, name), "positive")
         if not self.min_lambda <= self.initial_lambda <= self.max_lambda:
-            msg = (
-                f"LMOptions: initial_lambda={self.initial_lambda!r} lies outside "
-                f"[min_lambda={self.min_lambda!r}, max_lambda={self.max_lambda!r}]"
+            raise invalid(
+                "initial_lambda",
+                self.initial_lambda,
+                f"inside [min_lambda={self.min_lambda!r}, max_lambda={self.max_lambda!r}]",
             )
-            raise ValueError(msg)
 
     def to_dict(self) -> dict[str, Any]:
         """The options as the core takes them.
@@ -99,3 +108,97 @@ class LMOptions:
             Field name to value.
         """
         return asdict(self)
+
+
+def check_number(name: str, value: object) -> float:
+    """A finite number that is not negative.
+
+    Parameters
+    ----------
+    name : str
+        The argument.
+    value : object
+        What was passed.
+
+    Returns
+    -------
+    float
+        The number.
+    """
+    number = isinstance(value, Real) and not isinstance(value, (bool, np.bool_))
+    if not (number and math.isfinite(value) and value >= 0):  # type: ignore[arg-type, operator]
+        raise invalid(name, value, "a finite number, 0 or more")
+    return float(value)  # type: ignore[arg-type]
+
+
+def check_count(name: str, value: object, *, least: int = 0) -> int:
+    """A whole number, NumPy's included.
+
+    Parameters
+    ----------
+    name : str
+        The argument.
+    value : object
+        What was passed.
+    least : int, optional
+        The smallest that will do.
+
+    Returns
+    -------
+    int
+        The number.
+    """
+    whole = isinstance(value, (Integral, float)) and not isinstance(value, bool)
+    if not (whole and value >= least and value % 1 == 0):  # type: ignore[operator]
+        raise invalid(name, value, f"a whole number, {least} or more")
+    return int(value)  # type: ignore[call-overload, no-any-return]
+
+
+def check_unknown(where: str, unknown: Iterable[str], known: Iterable[str] | None) -> None:
+    """Refuse keywords that do not exist, and say which were meant.
+
+    Parameters
+    ----------
+    where : str
+        What they were passed to.
+    unknown : iterable of str
+        The keywords.
+    known : iterable of str or None
+        Those that exist.
+    """
+    for name in unknown:
+        hint = did_you_mean(name, known or (), list_at_most=20)
+        raise InvalidInput(f"{where} has no option {name!r}{hint}", argument=name)
+
+
+def check_arguments(arguments: Mapping[str, Any]) -> None:
+    """Check what all fits have in common.
+
+    Parameters
+    ----------
+    arguments : mapping
+        ``model``, ``verbose``, ``time_limit``, ``options``, ``n_threads``, ``callback``,
+        ``progress`` and ``scale_covariance``, as passed.
+    """
+    model, verbose = arguments["model"], arguments["verbose"]
+    if isinstance(model, type) or not hasattr(model, "leaves"):
+        raise invalid("model", model, "a model")
+    if not (isinstance(verbose, (Integral, np.bool_)) and verbose in (0, 1, 2)):
+        raise invalid("verbose", verbose, "0, 1 or 2")
+    limit = arguments["time_limit"]
+    if limit is not None:
+        number = isinstance(limit, Real) and not isinstance(limit, bool)
+        if not (number and 0 < limit < math.inf):
+            raise invalid("time_limit", limit, "a positive number of seconds, or None")
+    if not isinstance(arguments["options"], LMOptions | None):
+        hint = "Pass single options by keyword, or write jl.fit.LMOptions(...)"
+        raise invalid("options", arguments["options"], "an LMOptions, or None", hint)
+    if arguments["n_threads"] is None:
+        environment_threads()
+    else:
+        check_count("n_threads", arguments["n_threads"])
+    if not (arguments["callback"] is None or callable(arguments["callback"])):
+        raise invalid("callback", arguments["callback"], "a function, or None")
+    for name in ("progress", "scale_covariance"):
+        if not isinstance(arguments[name], bool | np.bool_ | None):
+            raise invalid(name, arguments[name], "True, False or None")

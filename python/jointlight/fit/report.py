@@ -44,8 +44,6 @@ class Reporter:
         0, 1 or 2.
     progress : bool or None
         Progress bar; None decides by `verbose` and where the output goes.
-    total : int
-        Most steps.
     callback : callable or None
         The user's.
     """
@@ -56,7 +54,6 @@ class Reporter:
         name: str,
         verbose: int,
         progress: bool | None,
-        total: int,
         callback: Callable[[Mapping[str, Any]], bool | None] | None,
     ) -> None:
         self.name = name
@@ -64,7 +61,6 @@ class Reporter:
         self.callback = callback
         self.error: BaseException | None = None
         self._show = (verbose > 0 and interactive()) if progress is None else progress
-        self._total = total
         self._bar: Any = None
 
     def __enter__(self) -> Self:

@@ -23,7 +23,7 @@ from jointlight.image.placement import (
     same_position,
     sky_plane,
 )
-from jointlight.psf import PSF, as_psf, positive_arcsec
+from jointlight.psf import PSF, MoffatPSF, as_psf, positive_arcsec
 from jointlight.wcs import LinearPlane, LocalMap, PlaneMap, SkyPlane
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ PSFLike: TypeAlias = PSF | ArrayLike | Callable[[float, float], PSF | ArrayLike]
 
 LIKELIHOODS = ("gaussian", "poisson")
 _SILLY_PSF = 10.0  # times the image, in both directions: more likely a mistake than a wide PSF
+_MOVED = 1e-9  # degrees; a plane that moves by less has not moved
 _SAME_SCALE = 0.01  # pixel scales that differ by less are the same
 
 
@@ -112,6 +113,7 @@ class TargetImage:
         name: str | None = None,
     ) -> None:
         self._id = uuid.uuid4().hex
+        self._plane_used = False
         self._name = arrays.parse_name(name)
         self._data, own_mask, self._unit = arrays.split_data(data, unit)
         self._bad = arrays.build_mask(mask, mask_bits, self.shape)
@@ -467,8 +469,20 @@ class TargetImage:
         """Move the image to the plane of others; `TargetImageList` calls it."""
         plane = self._sky_plane("adopt_reference")
         if not same_position(plane.reference, reference):
+            former: Any = plane.reference
+            if self._plane_used and former.separation(reference).deg > _MOVED:
+                warn_user(
+                    f"{self._name}: its tangent plane moves to the point that its list of images "
+                    "has in common, but positions in arcsec were already set or fitted on it and "
+                    "now mean other places on the sky. Make the TargetImageList before the "
+                    "models, or set centers as SkyCoord"
+                )
             self._plane = plane.with_reference(reference)
         self._reference_fixed = True
+
+    def note_plane_used(self) -> None:
+        """Remember that a model holds numbers in this image's plane; parameters call it."""
+        self._plane_used = True
 
     @property
     def reference_fixed(self) -> bool:
@@ -595,6 +609,8 @@ class TargetImage:
             self._psf = as_psf(psf((width - 1) / 2.0, (height - 1) / 2.0), "psf(x, y)")
         else:
             self._psf = as_psf(psf)
+        if isinstance(self._psf, MoffatPSF):
+            self._psf.refuse_undrawable()
         made_for = self._psf.pixelscale
         if made_for is not None and abs(made_for / self._pixelscale - 1.0) > _SAME_SCALE:
             warn_user(

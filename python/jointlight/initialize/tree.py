@@ -3,10 +3,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from numbers import Integral
+from typing import TYPE_CHECKING, Any, Never
 
 import numpy as np
 
+from jointlight.backends import environment_threads
+from jointlight.errors import InvalidInput, did_you_mean, invalid, warn_user
 from jointlight.initialize import estimators as est
 from jointlight.initialize.amplitudes import solve_amplitudes
 from jointlight.initialize.search import SourceEstimate, find_source, measure
@@ -23,9 +27,10 @@ from jointlight.initialize.stamp import MAX_SIDE, Stamp, cut
 from jointlight.initialize.trial import Trial
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from jointlight.models import Model
+    from jointlight.models.component import Component
 
 Array = est.Array
 
@@ -41,6 +46,7 @@ def initialize_model(
     n_candidates: int = 2,
     n_iterations: int = 5,
     max_side: int = MAX_SIDE,
+    **unknown: Never,
 ) -> None:
     """Give every unset parameter of a model a start value from the data.
 
@@ -62,6 +68,11 @@ def initialize_model(
     max_side : int
         Pixels on a side above which an image is binned for the search.
     """
+    for name in unknown:
+        hint = did_you_mean(name, initialize_model.__kwdefaults__ or ())
+        raise InvalidInput(f"initialize has no option {name!r}{hint}", argument=name)
+    counts = {"n_candidates": n_candidates, "n_iterations": n_iterations, "max_side": max_side}
+    _check(model, overwrite, counts)
     leaves = model.leaves()
     parameters = [p for leaf in leaves for p in leaf.parameters.values()]
     if overwrite:
@@ -82,6 +93,7 @@ def initialize_model(
     }
     galaxies = [leaf for leaf in leaves if not leaf.is_sky]
     sources = find_sources(galaxies, backgrounds)
+    _warn_outside(sources)
     options = {"n_candidates": n_candidates, "n_iterations": n_iterations}
     walk = _Walk(sources, backgrounds, free_sky, max_side, options)
     walk.run()
@@ -92,9 +104,54 @@ def initialize_model(
         if name != leaf.amplitude_name
         for p in roots([parameter])
     }
-    linear = [p for p in unset if id(p) not in structural and p.is_free]
+    # where no light falls on the image, least squares would divide by next to nothing
+    skip = structural | {id(p) for leaf in walk.unseen for p in roots([leaf[leaf.amplitude_name]])}
+    linear = [p for p in unset if id(p) not in skip and p.is_free]
     if linear and not model.unset_parameters:
         solve_amplitudes(model, linear)
+
+
+def _check(model: object, overwrite: object, counts: Mapping[str, object]) -> None:
+    if isinstance(model, type) or not hasattr(model, "leaves"):
+        raise invalid("model", model, "a model")
+    if not isinstance(overwrite, (bool, np.bool_)):
+        raise invalid("overwrite", overwrite, "True or False")
+    for name, value in counts.items():
+        least = 8 if name == "max_side" else 0
+        whole = isinstance(value, Integral) and not isinstance(value, bool)
+        if not (whole and value >= least):  # type: ignore[operator]
+            raise invalid(name, value, f"a whole number, {least} or more")
+    environment_threads()
+
+
+def _warn_outside(sources: list[Source]) -> None:
+    """Warn of centres that were set, and are on no image of their source."""
+    outside: dict[frozenset[int], list[Source]] = {}
+    seen: set[frozenset[int]] = set()
+    for source in sources:
+        centre = source.centre
+        if centre is None:
+            continue
+        key = frozenset(id(p) for p in roots([source.leaves[0]["center"]]))
+        height, width = source.image.shape
+        if -0.5 <= centre[0] <= width - 0.5 and -0.5 <= centre[1] <= height - 0.5:
+            seen.add(key)
+        else:
+            outside.setdefault(key, []).append(source)
+    for key, found in outside.items():
+        if key in seen:
+            continue
+        leaf = found[0].leaves[0]
+        images = ", ".join(repr(source.image.name) for source in found)
+        array = leaf["center"].array
+        x, y = found[0].centre or (np.nan, np.nan)
+        at = [] if array is None else [float(value) for value in array]
+        warn_user(
+            f"the center {at} arcsec of {leaf.name!r} is off "
+            f"{'image' if len(found) == 1 else 'images'} {images} "
+            f"(x = {x:.6g}, y = {y:.6g} px on {found[0].image.name!r}): start values are guesses "
+            "from its window. Set the center to a position on the image, or leave it unset"
+        )
 
 
 class _Walk:
@@ -113,6 +170,7 @@ class _Walk:
         self.free_sky = free_sky
         self.max_side = max_side
         self.options = options
+        self.unseen: list[Component] = []
 
     def run(self) -> None:
         """Give every source its start values."""
@@ -161,8 +219,18 @@ class _Walk:
         """Search on the source's stamp, hand out the values, add its light to the image's."""
         stamp = self._stamp(source, radius=max(source.extent, 12.0))
         if stamp is None:
-            return
-        estimate = self._search(source, stamp)
+            # nothing to see about the centre: size and shape of what else is in the window
+            stamp = self._stamp(source)
+            if stamp is None:
+                return
+            self.unseen += source.leaves
+            requests = [
+                replace(request, known={k: v for k, v in request.known.items() if k > 1})
+                for request in (request_for(leaf, stamp) for leaf in source.leaves)
+            ]
+            estimate = find_source(stamp, requests, **self.options)
+        else:
+            estimate = self._search(source, stamp)
         for leaf, values in zip(source.leaves, estimate.values, strict=True):
             propose_values(leaf, values)
         if any(other is not source and not other.done for other in self._neighbours(source)):

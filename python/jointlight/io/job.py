@@ -62,6 +62,7 @@ the job file. Only ``[[image]]`` and ``[[model]]`` are required::
 
 from __future__ import annotations
 
+import os
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -80,9 +81,17 @@ from jointlight.models import Group, Joint, Model, joint
 from jointlight.parameters import Normal, Parameter
 from jointlight.psf import PSF, gaussian_psf, moffat_psf
 
-__all__ = ["FIGURES", "Job", "JobError", "read_job"]
+__all__ = ["FIGURES", "TABLE_FORMATS", "Job", "JobError", "read_job"]
 
 FIGURES: Final = ("summary", "profile", "covariance", "target", "model", "residual")
+
+# By suffix, as astropy calls them.
+TABLE_FORMATS: Final = {
+    ".ecsv": "ascii.ecsv",
+    ".csv": "ascii.csv",
+    ".fits": "fits",
+    ".txt": "ascii.ecsv",
+}
 
 _NUMBER_OR_FILE = (float, str)
 _TOP: Final = Section(
@@ -295,7 +304,32 @@ def _output(output: dict[str, Any], path: Path) -> dict[str, Any]:
         if figure not in FIGURES:
             hint = did_you_mean(figure, FIGURES)
             raise JobError(f"{path.name}, [output]: figure {figure!r} is not known{hint}")
-    return {"dir": folder, "figures": figures, **{k: folder / v for k, v in output.items()}}
+    files = {key: folder / name for key, name in output.items()}
+    for key, file in files.items():
+        _check_output(key, file, f"{path.name}, [output]")
+    if figures:
+        _check_folder(folder, f"{path.name}, [output]")
+    return {"dir": folder, "figures": figures, **files}
+
+
+def _check_output(key: str, file: Path, where: str) -> None:
+    """Before the fit, which may take long, what would keep its result from being written."""
+    if key in {"table", "sources"} and file.suffix not in TABLE_FORMATS:
+        raise JobError(
+            f"{where}: {key}: cannot tell the format of {file.name}: use one of "
+            + ", ".join(TABLE_FORMATS)
+        )
+    if file.is_dir():
+        raise JobError(f"{where}: {key}: {file} is a folder")
+    _check_folder(file.parent, f"{where}: {key}")
+
+
+def _check_folder(folder: Path, where: str) -> None:
+    there = next((p for p in (folder, *folder.parents) if p.exists()), folder)
+    if not there.is_dir():
+        raise JobError(f"{where}: {there} is a file, not a folder")
+    if not os.access(there, os.W_OK):
+        raise JobError(f"{where}: cannot write to the folder {there}")
 
 
 # ---- images -----------------------------------------------------------------------------
@@ -336,8 +370,8 @@ def _image(table: Mapping[str, Any], base: Path, where: str) -> TargetImage:
     try:
         image = TargetImage.from_fits(file, name=table["name"], **options)
         if "psf" in table:
-            options["psf"] = _psf(table["psf"], float(image.pixelscale), base, f"{where}, psf")
-            image = TargetImage.from_fits(file, name=table["name"], **options)
+            psf = _psf(table["psf"], float(image.pixelscale), base, f"{where}, psf")
+            image = image.copy(psf=psf, name=table["name"])
     except JobError:
         raise
     except (InvalidInput, OSError, KeyError, IndexError) as error:
@@ -393,6 +427,10 @@ def _image_names(table: Mapping[str, Any], images: Mapping[str, TargetImage]) ->
 
 def _model(table: Mapping[str, Any], images: Mapping[str, TargetImage], where: str) -> Model:
     names = _image_names(table, images)
+    for key in ("images", "per_image"):
+        for name in table.get(key, ()):
+            if not isinstance(name, str):
+                raise JobError(f"{where}: {key} must be a list of names, not {name!r}")
     for name in names:
         if name not in images:
             raise JobError(f"{where}: there is no image {name!r}{did_you_mean(name, images)}")

@@ -4,17 +4,97 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from jointlight.errors import warn_user
 from jointlight.image import TargetImage, TargetImageList
 from jointlight.io.images import psf_from_tree, psf_to_tree
 from jointlight.models import Component, Group, Joint, Model
 from jointlight.parameters import LinearTie, Normal, Parameter, dependency_order
+from jointlight.result.slots import only_at_bound, propagate
 
-__all__ = ["model_from_tree", "model_to_tree"]
+if TYPE_CHECKING:
+    from jointlight.result import FitResult
+
+__all__ = ["model_from_tree", "model_of_result", "model_to_tree"]
+
+
+def model_of_result(result: FitResult) -> Model | None:
+    """The model of a result with the values that the fit found.
+
+    Parameters
+    ----------
+    result : FitResult
+        The result.
+
+    Returns
+    -------
+    Model or None
+        The live model, or a copy with the result's values where that has been moved since.
+    """
+    if result.model is None or not _moves(result, result.model):
+        return result.model
+    model = result.model.copy()
+    rows = result.slots.jacobian.tocsr()
+    fitted = {name: i for i, name in enumerate(result.parameter_names)}
+    for parameter, value in _moves(result, model):
+        if parameter.is_tied:
+            parameter.untie()
+        low, high = parameter.bounds
+        if parameter.period is None and (np.any(value < low) or np.any(value > high)):
+            parameter.limits = None
+        parameter.set_fitted(value, None)
+    for parameter, names in _named(model):
+        error = np.full(parameter.size, np.nan)
+        if parameter.is_tied and all(name in result.slots.keys for name in names):
+            gradient = rows[[result.slots.keys[name] for name in names], :]
+            variance = np.diag(propagate(gradient, result.covariance, result.at_bound))
+            held = only_at_bound(gradient, result.at_bound)
+            error = np.where(held, np.nan, np.sqrt(np.maximum(variance, 0.0)))
+        elif all(name in fitted for name in names):
+            where = [fitted[name] for name in names]
+            error = np.where(result.at_bound[where], np.nan, result.errors[where])
+        elif not parameter.is_tied:
+            parameter.uncertainty = None
+            continue
+        none = result.covariance is None
+        parameter.uncertainty = None if none else error.reshape(parameter.shape)
+    return model
+
+
+def _named(model: Model) -> list[tuple[Parameter, list[str]]]:
+    """Every parameter that a model follows, with the names of its scalars as in a fit."""
+    paths: dict[int, str] = {}
+    for path, parameter in model.all_parameters.items():
+        paths.setdefault(id(parameter), path)
+    out = []
+    for parameter in dependency_order(model.all_parameters.values()):
+        path = paths.get(id(parameter), parameter.label)
+        named = path.endswith(parameter.name)
+        prefix = path[: len(path) - len(parameter.name)] if named else f"{path} "
+        out.append((parameter, [prefix + component for component in parameter.component_names]))
+    return out
+
+
+def _moves(result: FitResult, model: Model) -> list[tuple[Parameter, NDArray[np.float64]]]:
+    """Parameters whose values are not the result's, with those."""
+    values = {name: float(result.slots.values[slot]) for name, slot in result.slots.keys.items()}
+    fitted = dict(zip(result.parameter_names, map(float, result.values), strict=True))
+    values |= fitted
+    moves = []
+    for parameter, names in _named(model):
+        if not all(name in values for name in names):
+            continue
+        if parameter.is_tied and not all(name in fitted for name in names):
+            continue
+        then = np.array([values[name] for name in names]).reshape(parameter.shape)
+        now = parameter.array
+        if parameter.is_tied or now is None or not np.allclose(now, then, rtol=1e-10, atol=0.0):
+            moves.append((parameter, then))
+    return moves
 
 
 def model_to_tree(model: Model, images: Sequence[TargetImage]) -> dict[str, Any]:
@@ -77,7 +157,8 @@ def model_to_tree(model: Model, images: Sequence[TargetImage]) -> dict[str, Any]
 def _structure(model: Model, images: Sequence[TargetImage]) -> dict[str, Any]:
     tree: dict[str, Any] = {
         "name": model.name,
-        "images": [_index(image, images) for image in model.images_modelled],
+        # A group's target may hold images that none of its components is on: no fit has those.
+        "images": [n for image in model.images_modelled if (n := _index(image, images)) >= 0],
     }
     if isinstance(model, Component):
         (x0, x1), (y0, y1) = model.window
@@ -96,7 +177,7 @@ def _structure(model: Model, images: Sequence[TargetImage]) -> dict[str, Any]:
 
 
 def _index(image: TargetImage, images: Sequence[TargetImage]) -> int:
-    return next(index for index, one in enumerate(images) if one is image)
+    return next((index for index, one in enumerate(images) if one is image), -1)
 
 
 def _psf(leaf: Component) -> dict[str, Any]:

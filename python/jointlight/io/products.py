@@ -13,6 +13,7 @@ from astropy.io import fits
 from astropy.table import QTable, Table
 
 from jointlight.errors import Described, invalid
+from jointlight.io.models import model_of_result
 from jointlight.io.results import checked_output
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ def write_fits(result: FitResult, path: str | Path, *, overwrite: bool = False) 
     Parameters
     ----------
     result : FitResult
-        The result; its model is written as it stands now.
+        The result; its model is written with the values of the fit, wherever it is now.
     path : str or Path
         The file.
     overwrite : bool, optional
@@ -38,10 +39,11 @@ def write_fits(result: FitResult, path: str | Path, *, overwrite: bool = False) 
     -----
     For an image called ``r`` the extensions are ``r_DATA``, ``r_MODEL``, ``r_RESIDUAL``
     (data minus model), ``r_WEIGHT``, ``r_MASK`` and ``r_COMPONENTS``, a cube with one plane a
-    component (their names in the cards ``COMP1``, ``COMP2``, ...). The tables are
+    component (their names in the cards ``COMP1``, ``COMP2``, ...). Masked pixels
+    that had no value are NaN in data and residual. The tables are
     ``PARAMETERS``, ``SOURCES`` and ``HISTORY``, the matrix ``COVARIANCE``.
     """
-    model: Any = result.model
+    model: Any = model_of_result(result)
     if model is None:
         raise invalid("result", Described("one without"), "a fit that carries its model")
     path = checked_output(path, overwrite)
@@ -87,13 +89,15 @@ def _image_hdus(model: Any, image: TargetImage, prefix: str) -> list[Any]:
     if image.unit is not None:
         header["BUNIT"] = image.unit.to_string()
     values = np.asarray(model.image(image), dtype=np.float64)
+    # An image holds 0 where a pixel was NaN, and masks it.
+    data = np.where(np.asarray(image.mask) & (np.asarray(image.data) == 0.0), np.nan, image.data)
     leaves = [leaf for leaf in model.leaves() if _on(leaf, image)]
     out = [
         fits.ImageHDU(np.array(array), header=header, name=f"{prefix}_{kind}")
         for kind, array in (
-            ("DATA", image.data),
+            ("DATA", data),
             ("MODEL", values),
-            ("RESIDUAL", np.asarray(image.data) - values),
+            ("RESIDUAL", data - values),
             ("WEIGHT", image.weight),
             ("MASK", np.asarray(image.mask).astype(np.uint8)),
         )

@@ -19,7 +19,7 @@ from scipy import sparse
 
 from jointlight.errors import InvalidInput, invalid
 from jointlight.io.images import image_from_tree, image_to_tree
-from jointlight.io.models import model_from_tree, model_to_tree
+from jointlight.io.models import model_from_tree, model_of_result, model_to_tree
 from jointlight.result import Component, FitResult, FreeParameter, SlotState
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def write_result(result: FitResult, path: str | Path, *, overwrite: bool = False
     Parameters
     ----------
     result : FitResult
-        The result.
+        The result; its model is written with the values of the fit, wherever it is now.
     path : str or Path
         The file.
     overwrite : bool, optional
@@ -196,7 +196,8 @@ def _slots_from_tree(tree: Mapping[str, Any]) -> SlotState:
 
 
 def _model_tree(result: FitResult) -> dict[str, Any] | None:
-    return None if result.model is None else model_to_tree(result.model, result.images)
+    model = model_of_result(result)
+    return None if model is None else model_to_tree(model, result.images)
 
 
 def _table_tree(table: QTable) -> dict[str, Any]:

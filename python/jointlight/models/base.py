@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
@@ -11,6 +12,7 @@ import numpy as np
 from jointlight import scene as scenes
 from jointlight.errors import InvalidInput, did_you_mean
 from jointlight.image import TargetImage, TargetImageList
+from jointlight.parameters import dependency_order
 
 from .display import ParameterView, tree
 from .registry import find_class, register
@@ -75,6 +77,39 @@ class Model(metaclass=_Factory):
         cls._is_factory = False
         if "type_names" in cls.__dict__ and cls.type_names:
             register(cls)
+
+    def __setattr__(self, attribute: str, value: Any) -> None:
+        # Anything else would be an attribute that nobody reads, silently.
+        if not attribute.startswith("_") and not self._may_set(attribute):
+            raise InvalidInput(self._no_attribute(attribute, value))
+        super().__setattr__(attribute, value)
+
+    @classmethod
+    def _may_set(cls, attribute: str) -> bool:
+        if any(attribute in inspect.get_annotations(base) for base in cls.__mro__):
+            return True
+        return hasattr(getattr(cls, attribute, None), "__set__")
+
+    def _no_attribute(self, attribute: str, value: object) -> str:
+        what = f"{type(self).__name__} {self.__dict__.get('_name', '')!r}"
+        names = self._own_names()
+        if attribute in names:
+            shown = " ".join(repr(value).split())
+            shown = shown if len(shown) <= 40 else "..."
+            return (
+                f"{what} has no attribute {attribute!r} to be set: it is a parameter; write "
+                f"model[{attribute!r}].value = {shown}"
+            )
+        if callable(getattr(type(self), attribute, None)):
+            return f"{what}.{attribute} is a method: call it, .{attribute}(...)"
+        known = [k for k in dir(type(self)) if not k.startswith("_") and self._may_set(k)]
+        return f"{what} has no attribute {attribute!r} to be set" + did_you_mean(
+            attribute, [*known, *names]
+        )
+
+    def _own_names(self) -> tuple[str, ...]:
+        """Names of its own parameters, for messages."""
+        return ()
 
     def _set_name(self, name: object) -> None:
         if name is None:
@@ -199,6 +234,8 @@ class Model(metaclass=_Factory):
         ndarray
         """
         chosen = self.find_image(target)
+        if not any(leaf.target is chosen for leaf in self.leaves()):
+            return np.zeros(chosen.shape)  # its list may hold images without a component
         return self.compile(images=[chosen]).render(chosen)
 
     __call__ = image
@@ -232,8 +269,19 @@ class Model(metaclass=_Factory):
         return self.compile().check_jacobian(**options)
 
     def copy(self, *, name: str | None = None) -> Self:
-        """Independent model on the same images; ties inside it lead to its own parameters."""
-        twin = copy.deepcopy(self)
+        """Independent model on the same images.
+
+        Ties inside it lead to its own parameters, those to other models to the same ones as
+        before.
+        """
+        own = self.all_parameters
+        inside = {id(parameter) for parameter in own.values()}
+        outside = {
+            id(parameter): parameter
+            for parameter in dependency_order(own.values())
+            if id(parameter) not in inside
+        }
+        twin = copy.deepcopy(self, dict(outside))
         if name is not None:
             twin._set_name(name)
             twin._relabel()

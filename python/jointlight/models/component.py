@@ -79,7 +79,7 @@ class Component(Model):
         self._window = None if window is None else self._parse_window(window)
         self._psf_override = None if psf is None else as_psf(psf, f"psf of {self.name!r}")
         self._psf_convolve = _parse_psf_mode(psf_convolve, psf_mode)
-        self.amplitude = self._parse_amplitude(amplitude)
+        self._amplitude = self._parse_amplitude(amplitude)
         self._parameters = {spec.name: spec.make(target) for spec in self.specs(self.amplitude)}
         self._relabel()
         if "center" in self._parameters:
@@ -141,6 +141,11 @@ class Component(Model):
     def parameters(self) -> Mapping[str, Parameter]:
         """All parameters by name, tied and fixed ones included."""
         return ParameterView(self._parameters)
+
+    @property
+    def amplitude(self) -> str:
+        """``"brightness"`` or ``"flux"``: which amplitude is the parameter."""
+        return self._amplitude
 
     @property
     def amplitude_name(self) -> str:
@@ -253,6 +258,9 @@ class Component(Model):
             raise InvalidInput(
                 f"model {self.name!r} on image {self._target.name!r}: {error}", argument="window"
             ) from None
+
+    def _own_names(self) -> tuple[str, ...]:
+        return tuple(self.__dict__.get("_parameters", ()))
 
     def _relabel(self) -> None:
         for parameter in self._parameters.values():

@@ -66,7 +66,10 @@ class PerImage(Mapping[str, Parameter]):
 
     def __setattr__(self, attribute: str, value: Any) -> None:
         if attribute not in _SETTINGS:
-            raise AttributeError(f"{attribute} cannot be set")
+            hint = did_you_mean(attribute, sorted(_SETTINGS))
+            if attribute in ("vary", "free"):
+                hint = "; use .fixed = True to hold it"
+            raise InvalidInput(f"{self.name} has no setting {attribute!r}{hint}")
         if isinstance(value, Mapping):
             for image, one in value.items():
                 setattr(self[image], attribute, one)
@@ -215,6 +218,10 @@ class Joint(Group):
         return super().__getitem__(key)
 
     # --- details --------------------------------------------------------------------------
+
+    def _own_names(self) -> tuple[str, ...]:
+        members = self.__dict__.get("_models", ())
+        return members[0]._own_names() if members else ()
 
     def _known_keys(self) -> list[str]:
         return [*self.components[0].parameters, *super()._known_keys()]

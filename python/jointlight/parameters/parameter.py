@@ -39,6 +39,9 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
 
+_SETTINGS = ("value", "limits", "fixed", "prior", "uncertainty")
+
+
 class Parameter:
     """One quantity of a model: a number, or a vector such as ``center``.
 
@@ -67,6 +70,28 @@ class Parameter:
     owner : str
         Name of the model the parameter belongs to, used in messages.
     """
+
+    _plain_attributes = frozenset(
+        {"name", "owner", "unit", "shape", "domain", "period", "description"}
+    )
+
+    def __setattr__(self, attribute: str, value: Any) -> None:
+        # A misspelt setting would otherwise do nothing, silently.
+        if not attribute.startswith("_") and attribute not in self._plain_attributes:
+            declared = getattr(type(self), attribute, None)
+            if not hasattr(declared, "__set__"):
+                raise InvalidInput(self._no_setting(attribute, callable(declared)))
+        super().__setattr__(attribute, value)
+
+    def _no_setting(self, attribute: str, is_method: bool) -> str:
+        where = self.__dict__.get("name", "")
+        where = self.label if where and "owner" in self.__dict__ else type(self).__name__
+        if is_method:
+            return f"{where}.{attribute} is a method: call it, .{attribute}(...)"
+        if attribute in ("vary", "free"):
+            return f"{where} has no setting {attribute!r}; use .fixed = True to hold it"
+        hint = did_you_mean(attribute, _SETTINGS)
+        return f"{where} has no setting {attribute!r}{hint}"
 
     def __init__(
         self,
@@ -160,6 +185,7 @@ class Parameter:
             self._set_sky(value)
             return
         self._value = self._inside(self._convert(value, "value"))
+        self._note_plane()
 
     @property
     def array(self) -> FloatArray | None:
@@ -225,6 +251,7 @@ class Parameter:
             raise InvalidInput(f"{self.label}: proposed start {value!r} is not finite")
         if self._tie is None:
             self._value = self.nearest_allowed(wanted)
+            self._note_plane()
             return True
         affine = resolve_affine(dependency_order([self]))[self]
         unset = [root for root in affine.terms if root.array is None]
@@ -299,6 +326,7 @@ class Parameter:
                     f"{self.label}.prior = {prior!r}: expected jl.Normal(mean, sigma) or None"
                 )
             prior.check_size(self.size, f"{self.label}.prior")
+            prior = prior.in_unit(self.unit, f"{self.label}.prior")
         self._prior = prior
 
     @property
@@ -456,23 +484,28 @@ class Parameter:
         if not isinstance(given, Mapping):
             self.value = given
             return
-        allowed = ("value", "limits", "fixed", "prior", "uncertainty")
         for key in given:
-            if key not in allowed:
-                raise InvalidInput(f"{self.label}: unknown key {key!r}{did_you_mean(key, allowed)}")
+            if key not in _SETTINGS:
+                hint = did_you_mean(key, _SETTINGS)
+                raise InvalidInput(f"{self.label}: unknown key {key!r}{hint}")
         # Limits last would refuse a value that fits them only; first, they refuse nothing.
         for key in ("limits", "value", "prior", "fixed", "uncertainty"):
             if key in given:
                 setattr(self, key, given[key])
 
     def set_fitted(self, value: FloatArray, uncertainty: FloatArray | None) -> None:
-        """Store a fit's outcome: cyclic values into [0, period), rounding at limits removed."""
+        """Store a fit's outcome, rounding at limits removed."""
         self._sky = None
-        array = np.array(value, dtype=np.float64).reshape(self.shape)
-        if self.period is not None:
-            array = self._wrap(np.mod(array, self.period))
+        # Which turn of a cyclic value to keep depends on what follows it: the caller has chosen.
+        array = self._wrap(np.array(value, dtype=np.float64).reshape(self.shape))
         self._value = np.clip(array, self._low, self._high)
+        self._note_plane()
         self.uncertainty = uncertainty
+
+    def _note_plane(self) -> None:
+        """Tell the image that numbers in its tangent plane are in use."""
+        if self._frame is not None:
+            self._frame.note_plane_used()
 
     def _wrap(self, array: FloatArray) -> FloatArray:
         return wrap_into(array, self._low, self._high, self.period)

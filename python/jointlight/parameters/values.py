@@ -43,22 +43,46 @@ class Normal:
 
     Parameters
     ----------
-    mean, sigma : float or tuple of float
-        In the parameter's unit; one number, or one a component.
+    mean, sigma : float, tuple of float, or Quantity
+        One number, or one a component; plain ones are in the parameter's unit. A Quantity is
+        converted to it when the prior is given to the parameter.
     """
 
-    mean: float | tuple[float, ...]
-    sigma: float | tuple[float, ...]
+    mean: Any
+    sigma: Any
 
     def __post_init__(self) -> None:
         for name in ("mean", "sigma"):
-            array = np.asarray(getattr(self, name), dtype=np.float64)
+            given = getattr(self, name)
+            try:
+                if isinstance(given, (list, tuple)) and any(
+                    isinstance(v, u.Quantity) for v in given
+                ):
+                    given = u.Quantity(given)
+                unit = given.unit if isinstance(given, u.Quantity) else None
+                number = given.value if isinstance(given, u.Quantity) else given
+                if number is None:
+                    raise TypeError
+                array = np.asarray(number, dtype=np.float64)
+            except (TypeError, ValueError):
+                raise InvalidInput(
+                    f"Normal: {name} = {given!r} must be a number, one a component, or a Quantity"
+                ) from None
             if array.ndim > 1 or not np.all(np.isfinite(array)):
-                raise InvalidInput(f"Normal: {name} = {getattr(self, name)!r} must be finite")
-            plain = float(array) if array.ndim == 0 else tuple(float(v) for v in array)
-            object.__setattr__(self, name, plain)
-        if np.any(np.asarray(self.sigma) <= 0.0):
-            raise InvalidInput(f"Normal: sigma = {self.sigma!r} must be positive")
+                raise InvalidInput(f"Normal: {name} = {given!r} must be finite")
+            if name == "sigma" and np.any(array <= 0.0):
+                raise InvalidInput(f"Normal: sigma = {given!r} must be positive")
+            plain: Any = float(array) if array.ndim == 0 else tuple(float(v) for v in array)
+            object.__setattr__(self, name, plain if unit is None else u.Quantity(plain, unit))
+
+    def in_unit(self, unit: u.UnitBase, argument: str) -> Normal:
+        """Return it as plain numbers in a parameter's unit."""
+        if not any(isinstance(v, u.Quantity) for v in (self.mean, self.sigma)):
+            return self
+        return Normal(
+            strip_unit(self.mean, unit, f"{argument}: mean"),
+            strip_unit(self.sigma, unit, f"{argument}: sigma"),
+        )
 
     def check_size(self, size: int, argument: str) -> None:
         """Raise where it does not fit a parameter of so many components."""

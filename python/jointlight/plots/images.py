@@ -14,6 +14,7 @@ from jointlight.plots.sky import (
     brightness_scale,
     color_bar,
     draw_sky,
+    images_of,
     targets_of,
     titles,
 )
@@ -89,7 +90,7 @@ def model_image(
     ax: Any,
     model: Any,
     *,
-    image: TargetImage | None = None,
+    image: TargetImage | str | None = None,
     flipx: bool | None = None,
     vmin: float | None = None,
     vmax: float | None = None,
@@ -104,8 +105,8 @@ def model_image(
         Where to draw; None makes a figure.
     model : Model
         What to draw.
-    image : TargetImage, optional
-        Only this image.
+    image : TargetImage or str, optional
+        Only this image, or the one of this name.
     flipx : bool, optional
         True: East left; False: East right. By default as the image has it.
     vmin, vmax : float, optional
@@ -120,7 +121,7 @@ def model_image(
     Axes or ndarray of Axes
         The panels.
     """
-    images = targets_of(model) if image is None else [image]
+    images = images_of(model, image)
     axes = axes_for(ax, len(images))
     for panel, one in zip(axes, images, strict=True):
         draw_model(
@@ -128,7 +129,7 @@ def model_image(
             colorbar=colorbar,
         )  # fmt: skip
     titles(axes, images, " model")
-    return _returned(axes, model if image is None else image)
+    return _returned(axes, model if image is None else images[0])
 
 
 def draw_model(
@@ -165,7 +166,7 @@ def residual_image(
     ax: Any,
     model: Any,
     *,
-    image: TargetImage | None = None,
+    image: TargetImage | str | None = None,
     stretch: Literal["clip", "arctan"] = "clip",
     limit: float = 5.0,
     normalize: bool = True,
@@ -181,8 +182,8 @@ def residual_image(
         Where to draw; None makes a figure.
     model : Model
         The model.
-    image : TargetImage, optional
-        Only this image.
+    image : TargetImage or str, optional
+        Only this image, or the one of this name.
     stretch : {"clip", "arctan"}, optional
         Linear and clipped at ``limit``, or an arctangent that saturates slowly beyond it.
     limit : float, optional
@@ -201,7 +202,7 @@ def residual_image(
     Axes or ndarray of Axes
         The panels.
     """
-    images = targets_of(model) if image is None else [image]
+    images = images_of(model, image)
     axes = axes_for(ax, len(images))
     for panel, one in zip(axes, images, strict=True):
         draw_residual(
@@ -209,7 +210,7 @@ def residual_image(
             flipx=flipx, cmap=cmap, colorbar=colorbar,
         )  # fmt: skip
     titles(axes, images, " residual")
-    return _returned(axes, model if image is None else image)
+    return _returned(axes, model if image is None else images[0])
 
 
 def sigma_of(image: TargetImage, values: FloatArray) -> FloatArray:
@@ -265,7 +266,7 @@ def draw_residual(
     if stretch not in {"clip", "arctan"}:
         options = ("clip", "arctan")
         raise invalid("stretch", stretch, "a stretch", did_you_mean(stretch, options))
-    if not limit > 0:
+    if not (isinstance(limit, (int, float, np.number)) and limit > 0):
         raise invalid("limit", limit, "positive")
     residual = np.asarray(image.data) - np.asarray(values)
     label = f"data - model ({getattr(image, 'unit', None) or 'flux'})"
@@ -292,7 +293,7 @@ def draw_residual(
 
 
 def model_window(
-    ax: Any, model: Any, *, image: TargetImage | None = None, color: str = "w", **kwargs: Any
+    ax: Any, model: Any, *, image: TargetImage | str | None = None, color: str = "w", **kwargs: Any
 ) -> Any:
     """Outline the window of every component on axes that already show the images.
 
@@ -302,8 +303,8 @@ def model_window(
         Where to draw; None makes a figure and plots the images first.
     model : Model
         The model.
-    image : TargetImage, optional
-        Only this image.
+    image : TargetImage or str, optional
+        Only this image, or the one of this name.
     color : str, optional
         Colour of the lines.
     **kwargs
@@ -314,7 +315,7 @@ def model_window(
     Axes or ndarray of Axes
         The panels.
     """
-    images = targets_of(model) if image is None else [image]
+    images = images_of(model, image, drawn=False)
     fresh = ax is None
     axes = axes_for(ax, len(images))
     for panel, one in zip(axes, images, strict=True):
@@ -329,7 +330,7 @@ def model_window(
                                 ((y0, y0), (y0, y1), (y1, y1), (y1, y0))]) - 0.5  # fmt: skip
             east, north = one.pixel_to_plane(x, y)
             panel.plot(east, north, **{"color": color, "linewidth": 1.0, **kwargs})
-    return _returned(axes, model if image is None else image)
+    return _returned(axes, model if image is None else images[0])
 
 
 def windows_on(model: Any, image: TargetImage) -> list[tuple[tuple[int, int], tuple[int, int]]]:

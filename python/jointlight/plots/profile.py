@@ -9,7 +9,7 @@ import numpy as np
 
 from jointlight.errors import Described, did_you_mean, invalid
 from jointlight.plots.images import sigma_of
-from jointlight.plots.sky import FloatArray, axes_for, targets_of
+from jointlight.plots.sky import FloatArray, axes_for, images_of, targets_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,7 +22,7 @@ __all__ = ["radial_profile"]
 def radial_profile(
     ax: Any,
     model: Any,
-    image: TargetImage | None = None,
+    image: TargetImage | str | None = None,
     *,
     source: str | None = None,
     components: bool = True,
@@ -36,8 +36,8 @@ def radial_profile(
         Where to draw; None makes a figure.
     model : Model
         The model.
-    image : TargetImage, optional
-        The image; the model's first by default.
+    image : TargetImage or str, optional
+        The image or its name; the model's first by default.
     source : str, optional
         Name of the component whose centre, axis ratio and position angle set the annuli; by
         default the first with a centre.
@@ -52,7 +52,7 @@ def radial_profile(
         The panel: mag/arcsec^2 against semi-major axis where the image has a zeropoint, else
         flux/arcsec^2.
     """
-    image = targets_of(model)[0] if image is None else image
+    image = images_of(model, image)[0]
     panel = axes_for(ax, 1)[0]
     leaves = [m for m in model.leaves() if any(one is image for one in targets_of(m))]
     shape = _shape_of(leaves, source, image)
@@ -63,6 +63,9 @@ def radial_profile(
     good = ~np.asarray(image.mask) & (np.asarray(image.weight) > 0)
     if not good.any():
         raise invalid("image", Described("all masked"), "an image with usable pixels")
+    number = isinstance(r_max, (int, float, np.number)) and 0 < r_max < np.inf
+    if r_max is not None and not number:
+        raise invalid("r_max", r_max, "a positive number of arcsec, or None")
     scale = float(image.pixelscale)
     r_max = float(radius[good].max()) if r_max is None else r_max
     edges = [0.0, 0.75 * scale]

@@ -25,6 +25,7 @@ __all__ = [
     "brightness_scale",
     "color_bar",
     "draw_sky",
+    "images_of",
     "magnitude_ticks",
     "targets_of",
 ]
@@ -47,8 +48,43 @@ def targets_of(target: Any) -> list[TargetImage]:
     list of TargetImage
         One or more.
     """
-    target = getattr(target, "target", target)
-    return [target] if hasattr(target, "pixel_to_plane") else list(target)
+    inner = target if isinstance(target, type) else getattr(target, "target", target)
+    if hasattr(inner, "pixel_to_plane") and not isinstance(inner, type):
+        return [inner]
+    if not isinstance(inner, (str, bytes)) and isinstance(inner, Iterable):
+        images = list(inner)
+        if images and all(hasattr(image, "pixel_to_plane") for image in images):
+            return images
+    raise invalid("image", target, "a TargetImage, several of them, or a model")
+
+
+def images_of(model: Any, image: Any = None, *, drawn: bool = True) -> list[TargetImage]:
+    """The images of a model to be drawn.
+
+    Parameters
+    ----------
+    model : Model
+        The model.
+    image : TargetImage or str, optional
+        One of its images, or its name; all by default.
+    drawn : bool, optional
+        The model itself is drawn: its parameters must have values.
+
+    Returns
+    -------
+    list of TargetImage
+        One or more.
+    """
+    if isinstance(model, type) or not hasattr(model, "leaves"):
+        raise invalid("model", model, "a model")
+    images = targets_of(model) if image is None else [model.find_image(image)]
+    if drawn and model.unset_parameters:
+        names = ", ".join(list(model.unset_parameters)[:6])
+        raise invalid(
+            "model", Described(f"one without values for {names}"),
+            "a model whose parameters have values", "call model.initialize() or set them",
+        )  # fmt: skip
+    return images
 
 
 def axes_for(ax: Any, n: int, *, width: float = 4.6, height: float = 4.0) -> list[Axes]:

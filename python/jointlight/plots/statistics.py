@@ -49,6 +49,7 @@ def covariance(
     """
     from matplotlib.figure import Figure as NewFigure
 
+    check_result(result)
     if kind not in {"auto", "corner", "matrix"}:
         options = ("auto", "corner", "matrix")
         raise invalid("kind", kind, "a kind of plot", did_you_mean(kind, options))
@@ -69,6 +70,20 @@ def covariance(
     else:
         _corner(result, chosen, labels, figure)
     return figure
+
+
+def check_result(result: object) -> None:
+    """Refuse what is no result.
+
+    Parameters
+    ----------
+    result : object
+        What was passed.
+    """
+    from jointlight.result import FitResult
+
+    if not isinstance(result, FitResult):
+        raise invalid("result", result, "a FitResult, as model.fit() returns it")
 
 
 def _chosen(result: FitResult, parameters: list[str] | None) -> list[int]:

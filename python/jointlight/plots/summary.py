@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from jointlight.errors import Described, invalid
 from jointlight.plots.images import draw_model, draw_residual, model_window, target_image
 from jointlight.plots.profile import radial_profile
+from jointlight.plots.statistics import check_result
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -50,6 +51,7 @@ def fit_summary(
     """
     from matplotlib.figure import Figure as NewFigure
 
+    check_result(result)
     model: Any = result.model
     if model is None:
         raise invalid("result", Described("one without"), "a fit that carries its model")

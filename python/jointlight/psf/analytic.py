@@ -22,6 +22,9 @@ from jointlight.psf.measure import FWHM_PER_SIGMA
 
 _NODES = 12  # Gauss-Legendre nodes on an interval no longer than Moffat radius and FWHM: round-off
 _MOFFAT_LOST = 1e-3  # of the flux that a default Moffat array leaves outside
+_LEAST_BETA, _LARGEST_BETA = 1.05, 20.0  # the core's table of Moffat PSFs
+_BETA_RANGE = f"a number above {_LEAST_BETA:g} and at most {_LARGEST_BETA:g}"
+_SHARPEST = 0.1  # px, sigma; narrower ones cannot be drawn
 _MOFFAT_WIDEST = 15.0  # FWHMs that the half-width of a default Moffat array does not exceed
 
 
@@ -129,6 +132,20 @@ class MoffatPSF(_AnalyticPSF):
         """Exponent of the profile."""
         return self._params[1]
 
+    def refuse_undrawable(self) -> None:
+        """Raise where models cannot be drawn through it, though its array can be looked at."""
+        if self.beta > _LARGEST_BETA:
+            raise invalid(
+                "beta of the Moffat PSF",
+                self.beta,
+                _BETA_RANGE,
+                "gaussian_psf(fwhm=...) is nearly equal to it",
+            )
+
+    def to_core(self, builder: PSFBuilder) -> int:
+        self.refuse_undrawable()
+        return super().to_core(builder)
+
     @property
     def fwhm_px(self) -> float:
         """Full width at half maximum of the profile in image pixels."""
@@ -156,6 +173,16 @@ class MoffatPSF(_AnalyticPSF):
             values = self._brightness(y2[i][:, None, None] + y2)  # [y node, x pixel, x node]
             rows[i] = np.einsum("a,axb,b->x", weights, values, weights)
         return np.concatenate([rows, rows[: offsets.size // 2][::-1]])
+
+
+def _refuse_sharp(argument: str, value: object, sigma_px: float) -> None:
+    if sigma_px < _SHARPEST:
+        raise invalid(
+            argument,
+            value,
+            f"such that sigma (FWHM / {FWHM_PER_SIGMA:.4g}) is at least {_SHARPEST:g} px",
+            "use psf=None, or give an oversampled array",
+        )
 
 
 def gaussian_psf(
@@ -212,6 +239,7 @@ def gaussian_psf(
         assert sigma is not None
         width = positive_arcsec("sigma", sigma, scale)
     sigma_px = float(width / scale)
+    _refuse_sharp("sigma" if fwhm is None else "fwhm", sigma if fwhm is None else fwhm, sigma_px)
     return GaussianPSF(
         (sigma_px,),
         pixelscale=scale,
@@ -242,7 +270,7 @@ def moffat_psf(
     fwhm : float or Quantity
         Full width at half maximum of the profile in arcsec.
     beta : float
-        Exponent, above 1 for a finite flux; 2.5 to 4.5 for seeing.
+        Exponent, above 1.05; 2.5 to 4.5 for seeing. Models take up to 20.
     pixelscale : float or Quantity
         Arcsec per image pixel; 1 to give the width in pixels.
     size : int, optional
@@ -264,9 +292,10 @@ def moffat_psf(
         exponent = float(beta)
     except (TypeError, ValueError):
         exponent = np.nan
-    if not (np.isfinite(exponent) and exponent > 1.0):
-        raise invalid("beta", beta, "a number above 1", "the flux is infinite otherwise")
+    if not (np.isfinite(exponent) and exponent > _LEAST_BETA):
+        raise invalid("beta", beta, _BETA_RANGE, "the flux is infinite at 1")
     fwhm_px = positive_arcsec("fwhm", fwhm, scale) / scale
+    _refuse_sharp("fwhm", fwhm, fwhm_px / FWHM_PER_SIGMA)
     alpha = fwhm_px / (2.0 * np.sqrt(2.0 ** (1.0 / exponent) - 1.0))
     reach = alpha * np.sqrt(_MOFFAT_LOST ** (-1.0 / (exponent - 1.0)) - 1.0)
     return MoffatPSF(

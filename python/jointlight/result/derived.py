@@ -223,8 +223,16 @@ def mean_brightness(component: Component, values: FloatArray) -> Sparse1:
     return mean, out
 
 
+def _step(value: float, sigma: float) -> float:
+    """Step of a central difference, whatever the unit of the value."""
+    if math.isfinite(sigma) and sigma > 0:
+        return max(1e-3 * sigma, 1e-7 * abs(value))
+    # Cube root of the rounding error balances truncation against cancellation.
+    return 6e-6 * (abs(value) or 1e-3)
+
+
 def numerical_gradient(
-    function: Callable[[SlotValues], object], state: SlotState
+    function: Callable[[SlotValues], object], state: SlotState, sigma: FloatArray | None = None
 ) -> tuple[FloatArray, sparse.csr_array]:
     """Value of a user's function of the parameters, and its central-difference gradient.
 
@@ -234,6 +242,8 @@ def numerical_gradient(
         Takes a `SlotValues` mapping, returns a number or an array.
     state : SlotState
         The slots.
+    sigma : ndarray, optional
+        Standard errors of the slots, the natural scale of the steps; NaN where unknown.
 
     Returns
     -------
@@ -247,8 +257,7 @@ def numerical_gradient(
     gradient = sparse.lil_array((value.size, state.values.size))
     for slot in sorted(probe.read):
         sides = []
-        # Cube root of the rounding error balances truncation against cancellation.
-        step = 6e-6 * max(1e-3, abs(float(state.values[slot])))
+        step = _step(float(state.values[slot]), math.nan if sigma is None else float(sigma[slot]))
         for sign in (1.0, -1.0):
             shifted = state.values.copy()
             shifted[slot] += sign * step

@@ -20,7 +20,14 @@ from jointlight.errors import did_you_mean, invalid
 from jointlight.result import summary as _summary
 from jointlight.result import tables
 from jointlight.result.derived import Quantities, magnitude, numerical_gradient, source_flux
-from jointlight.result.slots import Derived, FloatArray, SlotState, SlotValues, propagate
+from jointlight.result.slots import (
+    Derived,
+    FloatArray,
+    SlotState,
+    SlotValues,
+    only_at_bound,
+    propagate,
+)
 
 if TYPE_CHECKING:
     from jointlight.image import TargetImage
@@ -241,7 +248,9 @@ class FitResult:
         Columns come in pairs ``name, name_error``. Errors are first order in the full
         covariance of all free parameters. The centre's errors are ``x_error`` (East) and
         ``y_error`` (North) in arcsec. Structure that differs between images has one column an
-        image (``Re_W1``).
+        image (``Re_W1``), and where a source's components in one image differ, one column a
+        component (``Re_bulge``, ``Re_bulge_W1``). Centres that differ have such columns besides
+        ``x`` and ``y``, which are those of the first component.
         """
         return self._sources.copy()
 
@@ -278,7 +287,7 @@ class FitResult:
         --------
         >>> area, error = result.derived(lambda p: p["q"] * p["Re"] ** 2)  # doctest: +SKIP
         """
-        value, gradient = numerical_gradient(function, self.slots)
+        value, gradient = numerical_gradient(function, self.slots, self._slot_errors)
         return self._finish(value, gradient, unit)
 
     def flux(self, image: str | TargetImage, *, source: str | int | None = None) -> Derived:
@@ -362,10 +371,20 @@ class FitResult:
         value = stacked.values if source is None else stacked.values[0]
         return self._finish(np.asarray(value), stacked.gradient, unit)
 
+    @cached_property
+    def _slot_errors(self) -> FloatArray:
+        """Standard error of every slot; NaN where it has none."""
+        jacobian = self.slots.jacobian.tocsr()
+        if self.covariance is None:
+            return np.full(jacobian.shape[0], np.nan)
+        known = np.where(np.isfinite(self.covariance), self.covariance, 0.0)
+        variance = np.asarray(jacobian.multiply(jacobian @ known).sum(axis=1)).ravel()
+        return np.sqrt(np.where(variance > 0, variance, np.nan))
+
     def _finish(self, value: FloatArray, gradient: sparse.csr_array, unit: str) -> Derived:
         rows = (gradient @ self.slots.jacobian).tocsr()
         covariance = propagate(rows, self.covariance, self.at_bound)
-        lost = ~np.isfinite(value.ravel())
+        lost = ~np.isfinite(value.ravel()) | only_at_bound(rows, self.at_bound)
         covariance[lost, :] = np.nan
         covariance[:, lost] = np.nan
         error = np.sqrt(np.maximum(np.diag(covariance), 0.0)).reshape(value.shape)
@@ -468,7 +487,11 @@ class FitResult:
 
     def __getstate__(self) -> dict[str, Any]:
         # Tables are made again on demand.
-        return {k: v for k, v in self.__dict__.items() if k not in {"_table", "_sources"}}
+        return {
+            k: v
+            for k, v in self.__dict__.items()
+            if k not in {"_table", "_sources", "_slot_errors"}
+        }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)

@@ -17,7 +17,7 @@ from scipy import sparse
 
 from jointlight.errors import did_you_mean
 
-__all__ = ["Component", "Derived", "SlotState", "SlotValues", "propagate"]
+__all__ = ["Component", "Derived", "SlotState", "SlotValues", "only_at_bound", "propagate"]
 
 FloatArray = NDArray[np.float64]
 
@@ -158,6 +158,28 @@ def propagate(
     return out
 
 
+def only_at_bound(gradient: sparse.csr_array, at_bound: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Quantities that depend on parameters at a bound and on no others: they have no error.
+
+    Parameters
+    ----------
+    gradient : scipy.sparse.csr_array
+        Derivatives with respect to the free parameters, ``[k, n_free]``.
+    at_bound : ndarray of bool
+        Parameters at a bound.
+
+    Returns
+    -------
+    ndarray of bool
+        ``[k]``.
+    """
+    used = gradient.tocoo()
+    row, column = (index[used.data != 0] for index in used.coords)
+    counts = np.bincount(row, minlength=gradient.shape[0])
+    held = np.bincount(row, weights=at_bound[column].astype(float), minlength=gradient.shape[0])
+    return np.asarray((counts > 0) & (held == counts))
+
+
 class SlotValues(Mapping[str, float]):
     """Parameter values by name, as a function given to `FitResult.derived` receives them.
 
@@ -172,10 +194,15 @@ class SlotValues(Mapping[str, float]):
         self.read: set[int] = set()
 
     def __getitem__(self, key: str) -> float:
-        if key not in self._keys:
-            msg = f"no parameter {key!r} in this result{did_you_mean(key, self._keys)}"
-            raise KeyError(msg)
-        index = self._keys[key]
+        index = self._keys.get(key, -1)
+        if index < 0:
+            # "galaxy/Re", as summaries print it, and "galaxy.Re" are one name.
+            plain = key.replace("/", ".")
+            alike = {slot for name, slot in self._keys.items() if name.replace("/", ".") == plain}
+            if len(alike) != 1:
+                msg = f"no parameter {key!r} in this result{did_you_mean(key, self._keys)}"
+                raise KeyError(msg)
+            index = alike.pop()
         self.read.add(index)
         return float(self._values[index])
 

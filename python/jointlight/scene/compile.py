@@ -33,7 +33,6 @@ class Leaf(Protocol):
     """What compilation needs of a single component."""
 
     profile: Any
-    amplitude: str
     is_sky: Any
     needs_psf: Any
 
@@ -41,6 +40,8 @@ class Leaf(Protocol):
     def name(self) -> str: ...
     @property
     def model_type(self) -> str: ...
+    @property
+    def amplitude(self) -> str: ...
     @property
     def target(self) -> TargetImage: ...
     @property
@@ -102,10 +103,8 @@ def compile(  # one word for one thing throughout the package
     if images is not None:
         wanted = {id(image) for image in images}
         leaves = [leaf for leaf in leaves if id(leaf.target) in wanted]
-        used_images = [image for image in model.images_modelled if id(image) in wanted]
-    else:
-        modelled = {id(leaf.target) for leaf in leaves}
-        used_images = [image for image in model.images_modelled if id(image) in modelled]
+    modelled = {id(leaf.target) for leaf in leaves}
+    used_images = [image for image in model.images_modelled if id(image) in modelled]
     if not used_images:
         raise InvalidInput(f"the model {model.name!r} has no component on the images asked for")
     _check_planes(model, used_images)
@@ -117,6 +116,10 @@ def compile(  # one word for one thing throughout the package
         for component in source.components
     }
 
+    for leaf in leaves:
+        center = leaf.parameters.get("center")
+        if center is not None and (center.is_tied or center.is_plane_position):
+            leaf.target.note_plane_used()
     builder = _core.SceneBuilder()
     image_index = {}
     for image in used_images:

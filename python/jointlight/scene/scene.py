@@ -170,11 +170,12 @@ class Scene:
             diagonal = np.diagonal(covariance)
             with np.errstate(invalid="ignore"):
                 errors = np.where(held, np.nan, np.sqrt(diagonal))
+        stored = self.slots.wrapped(v)
         at = 0
         while at < self.n_free:
             p = self.slots.free[at][0]
             part = slice(at, at + p.size)
-            p.set_fitted(v[part], None if errors is None else errors[part])
+            p.set_fitted(stored[part], None if errors is None else errors[part])
             at += p.size
         jacobian = self.slots.jacobian(v)
         for p in self.slots.used:

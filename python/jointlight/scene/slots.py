@@ -23,6 +23,7 @@ from jointlight.parameters import (
     dependency_order,
     resolve_affine,
 )
+from jointlight.parameters.values import wrap_into
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -145,6 +146,9 @@ class SlotMap:
         [n_slots].
     blocks : list of (FunctionBlock, ndarray)
         Function ties with the slots they write.
+    cyclic : ndarray of bool
+        [n_free]; a whole period more is the same model: everything that follows the parameter
+        has its period and is it plus a constant.
     """
 
     def __init__(self, named: Mapping[str, Parameter], used: Iterable[Parameter]) -> None:
@@ -158,8 +162,10 @@ class SlotMap:
         self._affine = resolve_affine(order)
         self._by_function = _follows_function(order)
         self._check_values()
+        self._find_cyclic()
         self._set_limits()
         self._set_priors()
+        self._place_start()
         self._make_slots()
 
     def path(self, p: Parameter) -> str:
@@ -186,6 +192,17 @@ class SlotMap:
         for block, where in self.blocks:
             slots[where] = block(v[block.inputs])[0]
         return np.asarray(slots, dtype=np.float64)
+
+    def wrapped(self, v: FloatArray) -> FloatArray:
+        """Return the same point with cyclic parameters in [0, period), or within their limits."""
+        out = np.array(v, dtype=np.float64)
+        for i, (p, component) in enumerate(self.free):
+            limited = np.isfinite(self.lower[i]) or np.isfinite(self.upper[i])
+            if p.period is None or limited or not self._may_wrap[i]:
+                continue
+            low, high = (end.reshape(-1)[component] for end in p.bounds)
+            out[i] = wrap_into(np.mod(out[i], p.period), low, high, p.period)
+        return out
 
     def jacobian(self, v: FloatArray) -> sparse.csr_array:
         """d slot / d free, [n_slots, n_free]."""
@@ -256,12 +273,34 @@ class SlotMap:
                     f"its limits {p.limits}"
                 )
 
+    def _find_cyclic(self) -> None:
+        self.cyclic = np.array([p.period is not None for p, _ in self.free], dtype=bool)
+        self._shifted = np.zeros(self.n_free, dtype=bool)  # followed at an offset
+        inputs = {
+            q
+            for p in dependency_order(self.used)
+            if isinstance(p.current_tie, FunctionTie)
+            for q in p.current_tie.inputs
+        }
+        for p in dict.fromkeys([*self.used, *inputs]):
+            affine = self._affine[p]
+            for root, scale in affine.terms.items():
+                if not root.is_free:
+                    continue
+                for component in range(root.size):
+                    i = self._index[root, component]
+                    same = p not in inputs and p.period == root.period
+                    self.cyclic[i] &= same and scale.flat[component] == 1.0
+                    self._shifted[i] |= affine.offset.flat[component] != 0.0
+
     def _set_limits(self) -> None:
         self.lower = np.full(self.n_free, -np.inf)
         self.upper = np.full(self.n_free, np.inf)
         for i, (p, component) in enumerate(self.free):
             ends = p.bounds
-            self.lower[i], self.upper[i] = (end.flat[component] for end in ends)
+            low, high = (float(end.flat[component]) for end in ends)
+            if not self._allows_all(i, low, high):
+                self.lower[i], self.upper[i] = low, high
         for p in self.used:
             single = self._affine[p].single
             if not p.is_tied or single is None or not single[0].is_free:
@@ -271,6 +310,8 @@ class SlotMap:
             for component in range(p.size):
                 i = self._index[root, component]
                 low, high = sorted(float(end[component]) for end in moved)
+                if self._allows_all(i, low, high):
+                    continue
                 self.lower[i] = max(self.lower[i], low)
                 self.upper[i] = min(self.upper[i], high)
                 if self.lower[i] >= self.upper[i]:
@@ -280,6 +321,8 @@ class SlotMap:
                     )
         for i, name in enumerate(self.names):
             x, low, high = self.start[i], self.lower[i], self.upper[i]
+            if self.cyclic[i]:
+                x = float(wrap_into(np.asarray(x), low, high, self.free[i][0].period))
             slack = _ROUNDING * (1.0 + abs(x))
             if x < low - slack or x > high + slack:
                 raise InvalidInput(
@@ -287,6 +330,11 @@ class SlotMap:
                     "and those of the parameters tied to it leave"
                 )
             self.start[i] = min(max(x, low), high)
+
+    def _allows_all(self, i: int, low: float, high: float) -> bool:
+        """Whether a range holds every value of a cyclic parameter."""
+        period = self.free[i][0].period
+        return bool(self.cyclic[i]) and period is not None and high - low >= period
 
     def _set_priors(self) -> None:
         """Priors of tied parameters are put on what they are tied to."""
@@ -311,13 +359,26 @@ class SlotMap:
                 i = self._index[root, component]
                 s, o = scale.flat[component], offset.flat[component]
                 w = (s / sigma[component]) ** 2
+                m = (mean[component] - o) / s
+                if self.cyclic[i] and precision[i] > 0.0:
+                    # Several priors: the turn of the others is that of the first.
+                    m = _nearest_turn(m, weighted[i] / precision[i], root.period)
                 precision[i] += w
-                weighted[i] += w * (mean[component] - o) / s
+                weighted[i] += w * m
         has = precision > 0.0
         self.prior_mean = np.full(self.n_free, np.nan)
         self.prior_sigma = np.full(self.n_free, np.nan)
         self.prior_mean[has] = weighted[has] / precision[has]
         self.prior_sigma[has] = 1.0 / np.sqrt(precision[has])
+
+    def _place_start(self) -> None:
+        """Start cyclic parameters within half a period of their prior's mean."""
+        has = np.isfinite(self.prior_sigma)
+        unlimited = np.isinf(self.lower) & np.isinf(self.upper)
+        for i in np.flatnonzero(self.cyclic & has & unlimited):
+            self.start[i] = _nearest_turn(self.start[i], self.prior_mean[i], self.free[i][0].period)
+        # At an offset the core compares with the prior as numbers, not modulo the period.
+        self._may_wrap = self.cyclic & ~(has & self._shifted)
 
     def _representative(self, p: Parameter) -> Parameter:
         """The parameter whose slot `p` shares: the one it equals, or itself."""
@@ -380,6 +441,11 @@ class SlotMap:
                     value = root.stored
                     assert value is not None
                     self.constants[slot] += c * value.flat[component]
+
+
+def _nearest_turn(x: float, mean: float, period: float | None) -> float:
+    """`x` moved by whole periods to within half a one of `mean`."""
+    return x if period is None else float(x - period * np.round((x - mean) / period))
 
 
 def _refuse_unset(paths: Sequence[str]) -> None:
