@@ -111,7 +111,7 @@ class FitResult:
     time_s : float
         Wall-clock time of the fit in seconds.
     timing : dict of str to float
-        The same by stage.
+        The same as ``{"fit": seconds}``.
     n_linearize, n_chi2 : int
         Evaluations with and without derivatives.
     raw_history : dict of str to ndarray
