@@ -22,23 +22,23 @@ JL_LEVEL(isa_v4)
 #endif
 
 const KernelTable& kernels() {
-  static const KernelTable& chosen = []() -> const KernelTable& {
+  static const KernelTable* const chosen = []() -> const KernelTable* {
     const char* variable = std::getenv("JOINTLIGHT_ISA");
     const std::string_view forced = variable != nullptr ? variable : "";
 #if defined(JL_HAVE_v4)
     if ((forced.empty() || forced == "v4") && __builtin_cpu_supports("x86-64-v4")) {
-      return isa_v4::kernel_table();
+      return &isa_v4::kernel_table();
     }
 #endif
 #if defined(JL_HAVE_v3)
     if ((forced.empty() || forced == "v3" || forced == "v4") &&
         __builtin_cpu_supports("x86-64-v3")) {
-      return isa_v3::kernel_table();
+      return &isa_v3::kernel_table();
     }
 #endif
-    return isa_base::kernel_table();
+    return &isa_base::kernel_table();
   }();
-  return chosen;
+  return *chosen;
 }
 
 }  // namespace jointlight
