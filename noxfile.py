@@ -65,7 +65,9 @@ def slow(session: nox.Session) -> None:
 @nox.session
 def oldest(session: nox.Session) -> None:
     """The test suite with the oldest supported dependencies."""
-    session.install(".[test]", "--constraint", ".ci/oldest.txt")
+    # The extra `test` but for gwcs, which asks for newer ones; the tests that need it skip.
+    tests = ("pytest", "hypothesis", "galsim", "mpmath", "cmeel-eigen")
+    session.install(".", *tests, "--constraint", ".ci/oldest.txt")
     session.run("pytest", "-W", "default", "-p", "no:asdf_schema_tester", *session.posargs)
 
 

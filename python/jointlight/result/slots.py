@@ -174,7 +174,8 @@ def only_at_bound(gradient: sparse.csr_array, at_bound: NDArray[np.bool_]) -> ND
         ``[k]``.
     """
     used = gradient.tocoo()
-    row, column = (index[used.data != 0] for index in used.coords)
+    present = used.data != 0
+    row, column = used.row[present], used.col[present]
     counts = np.bincount(row, minlength=gradient.shape[0])
     held = np.bincount(row, weights=at_bound[column].astype(float), minlength=gradient.shape[0])
     return np.asarray((counts > 0) & (held == counts))
