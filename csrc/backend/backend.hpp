@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // What the solver may ask of whatever computes: render, chi2, linearize, describe. All inputs are
-// host-prepared tile states; all outputs are sums in a fixed order.
+// host-prepared tile states; all outputs are sums in a fixed order. What has not changed since the
+// last call need not be computed again.
 #pragma once
 
 #include <memory>
@@ -16,7 +17,7 @@ namespace jointlight {
 struct LaneSums {
   std::vector<double> blocks;     // [n_pairs][n_lanes][n_lanes], as Scene::pairs()
   std::vector<double> gradients;  // [n_tiles][n_lanes]
-  std::vector<double> chi2;       // [n_images]
+  std::vector<double> chi2;       // [n_tiles], of the pixels that each owns
 };
 
 // [height] rows of [width][n_lanes], `row_stride` doubles apart.
@@ -33,7 +34,7 @@ class Backend {
   virtual void render(std::span<const TileState> states, int image, double* out) = 0;
   // Lanes of one tile's window; valid until the next call.
   virtual FieldsView fields(std::span<const TileState> states, int tile) = 0;
-  virtual void chi2(std::span<const TileState> states, std::span<double> per_image) = 0;
+  virtual void chi2(std::span<const TileState> states, std::span<double> per_tile) = 0;
   virtual void linearize(std::span<const TileState> states, LaneSums& sums) = 0;
   virtual std::string describe() const = 0;
 };

@@ -58,7 +58,7 @@ int add_tile(SceneSpec& spec, const std::string& profile, int image, int psf,
              const std::array<int, 4>& window, const std::array<double, 2>& anchor_pixel,
              const std::array<double, 2>& anchor_plane, const Array& jacobian,
              const Array& quadratic, const IntArray& slots, const std::string& amplitude,
-             int source) {
+             int source, const IntArray& image_slots, const std::array<double, 2>& pivot) {
   check_shape("jacobian", jacobian, {2, 2});
   check_shape("quadratic", quadratic, {2, 3});
   require(amplitude == "brightness" || amplitude == "flux", "amplitude = '", amplitude,
@@ -96,6 +96,14 @@ int add_tile(SceneSpec& spec, const std::string& profile, int image, int psf,
   tile.y_end = window[3];
   tile.source = source;
   tile.slots = to_vector<int>(slots);
+  if (image_slots.size() > 0) {
+    check_shape("image_slots", image_slots, {n_calibration});
+    require(g.kind == ComponentKind::profile || g.kind == ComponentKind::point,
+            "image_slots: a sky has none");
+    g.calibrated = true;
+    for (int i = 0; i < 2; ++i) g.pivot[i] = pivot[static_cast<std::size_t>(i)];
+    tile.slots.insert(tile.slots.end(), image_slots.data(), image_slots.data() + n_calibration);
+  }
   spec.tiles.push_back(std::move(tile));
   return static_cast<int>(spec.tiles.size()) - 1;
 }
@@ -138,12 +146,14 @@ void bind_builder(py::module_& m) {
       .def("add_tile", &add_tile, py::arg("profile"), py::arg("image"), py::arg("psf"),
            py::arg("window"), py::arg("anchor_pixel"), py::arg("anchor_plane"), py::arg("jacobian"),
            py::arg("quadratic"), py::arg("slots"), py::arg("amplitude") = "brightness",
-           py::arg("source") = 0)
+           py::arg("source") = 0, py::arg("image_slots") = IntArray(0),
+           py::arg("pivot") = std::array<double, 2>{0.0, 0.0})
       .def("set_parameters", &set_parameters, py::arg("n_free"), py::arg("start"), py::arg("lower"),
            py::arg("upper"), py::arg("indptr"), py::arg("indices"), py::arg("coefs"),
            py::arg("const"), py::arg("prior_mean"), py::arg("prior_sigma"),
            py::arg("functions") = py::list())
-      .def("build", &build_scene, py::arg("n_threads") = 0);
+      .def("build", &build_scene, py::arg("n_threads") = 0,
+           py::arg("memory_mb") = static_cast<double>(default_field_bytes) / 1048576.0);
 }
 
 }  // namespace jointlight

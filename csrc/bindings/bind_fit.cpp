@@ -19,6 +19,7 @@ LMOptions read_options(const py::dict& given) {
         take("ftol", options.ftol) || take("xtol", options.xtol) || take("gtol", options.gtol) ||
         take("max_iterations", options.max_iterations) ||
         take("time_limit_s", options.time_limit_s) ||
+        take("component_time_limit_s", options.component_time_limit_s) ||
         take("initial_lambda", options.initial_lambda) || take("min_lambda", options.min_lambda) ||
         take("max_lambda", options.max_lambda) || take("chi2_noise", options.chi2_noise) ||
         take("degenerate_rcond", options.degenerate_rcond) ||
@@ -82,11 +83,75 @@ void report(const py::object& callback, const IterationRecord& record,
   }
 }
 
+// [n_free] of bool; all `absent` where None is given.
+std::vector<std::uint8_t> read_mask(const char* name, SceneHandle& handle, const Array& v,
+                                    const py::object& given, std::uint8_t absent) {
+  const int n = handle.scene()->parameters().n_free();
+  check_shape("v", v, {n});
+  std::vector<std::uint8_t> mask(static_cast<std::size_t>(n), absent);
+  if (given.is_none()) return mask;
+  const auto values = py::cast<py::array_t<bool, py::array::c_style | py::array::forcecast>>(given);
+  check_shape(name, values, {n});
+  for (std::size_t i = 0; i < mask.size(); ++i) mask[i] = values.data()[i] ? 1 : 0;
+  return mask;
+}
+
+// (data, indices, indptr): compressed columns of the lower triangle.
+py::object sparse_covariance(const SceneFit& result) {
+  const std::vector<double>& values = result.outcome.sparse_covariance;
+  if (values.empty()) return py::none();
+  const SparsePattern& pattern = result.plan.layout->pattern;
+  return py::make_tuple(to_array(values), py::array_t<int>(py::cast(pattern.row)),
+                        py::array_t<int>(py::cast(pattern.column_start)));
+}
+
+// chi2 and number of pixels by tile and by image.
+void add_tile_sums(const SceneFit& result, py::dict& out) {
+  const Scene& scene = *result.plan.scene;
+  std::vector<double> chi2(scene.images().size(), 0.0);
+  std::vector<long> n_pixels(scene.images().size(), 0);
+  for (std::size_t t = 0; t < scene.tiles().size(); ++t) {
+    const auto image = static_cast<std::size_t>(scene.tiles()[t].image);
+    chi2[image] += result.chi2_tiles[t];
+    n_pixels[image] += result.n_pixels_tiles[t];
+  }
+  out["chi2_images"] = to_array(chi2);
+  out["n_pixels_images"] = n_pixels;
+  out["chi2_tiles"] = to_array(result.chi2_tiles);
+  out["n_pixels_tiles"] = result.n_pixels_tiles;
+}
+
 }  // namespace
 
+py::array_t<double> covariance_columns(SceneHandle& handle, const Array& v, const py::object& held,
+                                       const IntArray& indices) {
+  const std::vector<std::uint8_t> mask = read_mask("held", handle, v, held, 0);
+  const auto n = v.size(), k = indices.size();
+  for (py::ssize_t i = 0; i < k; ++i) {
+    require(indices.data()[i] >= 0 && indices.data()[i] < n, "indices[", i,
+            "] = ", indices.data()[i], " must lie in 0..", n - 1);
+  }
+  const std::vector<int> wanted = to_vector<int>(indices);
+  std::vector<double> columns;
+  {
+    const py::gil_scoped_release release;
+    SceneHandle::Lease lease(handle);
+    columns = natural_covariance_columns({lease.scene(), lease.layout(), &lease.backend()},
+                                         {v.data(), static_cast<std::size_t>(n)}, mask, wanted,
+                                         LMOptions{});
+  }
+  Array out({n, k});
+  for (py::ssize_t i = 0; i < n; ++i) {
+    for (py::ssize_t c = 0; c < k; ++c) {
+      out.mutable_data()[i * k + c] = columns[static_cast<std::size_t>(c * n + i)];
+    }
+  }
+  return out;
+}
+
 py::dict run_fit(SceneHandle& handle, const Array& v, const py::dict& options,
-                 const py::object& callback) {
-  check_shape("v", v, {handle.scene()->parameters().n_free()});
+                 const py::object& callback, const py::object& active) {
+  const std::vector<std::uint8_t> moves = read_mask("active", handle, v, active, 1);
   const LMOptions lm = read_options(options);
   SceneFit result;
   {
@@ -95,15 +160,18 @@ py::dict run_fit(SceneHandle& handle, const Array& v, const py::dict& options,
       report(callback, record, at);
     };
     SceneHandle::Lease lease(handle);
+    std::unique_ptr<Backend> own;
+    const auto replan = [&](std::shared_ptr<const Scene> scene) {
+      handle.replace(scene);
+      own = handle.make_backend(scene);
+      return Plan{scene, std::make_shared<const NormalLayout>(*scene), own.get()};
+    };
     result =
-        fit_scene(lease.scene(), lease.backend(), {v.data(), static_cast<std::size_t>(v.size())},
-                  lm, on_progress, [&](std::shared_ptr<const Scene> scene) {
-                    handle.replace(scene);
-                    return make_cpu_backend(std::move(scene), handle.n_threads());
-                  });
+        fit_scene({lease.scene(), lease.layout(), &lease.backend()},
+                  {v.data(), static_cast<std::size_t>(v.size())}, moves, lm, on_progress, replan);
   }
   const FitOutcome& outcome = result.outcome;
-  const std::vector<double>&natural = result.natural, &chi2_images = result.chi2_images;
+  const std::vector<double>& natural = result.natural;
   const auto n = static_cast<py::ssize_t>(natural.size());
   py::dict out;
   out["v"] = to_array(natural);
@@ -125,11 +193,15 @@ py::dict run_fit(SceneHandle& handle, const Array& v, const py::dict& options,
   out["n_linearize"] = outcome.n_linearize;
   out["n_chi2"] = outcome.n_chi2;
   out["time_s"] = outcome.time_s;
-  long n_pixels = 0;
-  for (long count : result.n_pixels) n_pixels += count;
-  out["dof"] = n_pixels - static_cast<long>(n);
-  out["chi2_images"] = to_array(chi2_images);
-  out["n_pixels_images"] = result.n_pixels;
+  out["component"] = outcome.component;
+  py::list statuses;
+  for (const Status status : outcome.component_status) {
+    statuses.append(std::string(to_string(status)));
+  }
+  out["component_status"] = statuses;
+  out["source_status"] = result.source_status;
+  out["covariance_sparse"] = sparse_covariance(result);
+  add_tile_sums(result, out);
   return out;
 }
 

@@ -6,13 +6,18 @@
 namespace jointlight {
 
 py::dict run_fit(SceneHandle& handle, const Array& v, const py::dict& options,
-                 const py::object& callback);  // bind_fit.cpp
-py::dict describe_scene(SceneHandle& handle);  // bind_fit.cpp
+                 const py::object& callback, const py::object& active);  // bind_fit.cpp
+py::array_t<double> covariance_columns(SceneHandle& handle, const Array& v, const py::object& held,
+                                       const IntArray& indices);  // bind_fit.cpp
+py::dict describe_scene(SceneHandle& handle);                     // bind_fit.cpp
 
-std::unique_ptr<SceneHandle> build_scene(const SceneSpec& spec, int n_threads) {
+std::unique_ptr<SceneHandle> build_scene(const SceneSpec& spec, int n_threads, double memory_mb) {
+  require(memory_mb > 0.0, "memory_mb = ", memory_mb, " must be positive");
   SceneSpec copy = spec;
   const py::gil_scoped_release release;
-  return std::make_unique<SceneHandle>(std::make_shared<const Scene>(std::move(copy)), n_threads);
+  return std::make_unique<SceneHandle>(
+      std::make_shared<const Scene>(std::move(copy)), n_threads,
+      static_cast<std::size_t>(std::min(memory_mb, 1e9) * 1048576.0));
 }
 
 FunctionTie make_function_tie(py::object function, std::vector<int> inputs,
@@ -66,7 +71,7 @@ template <class Body>
 void with_problem(SceneHandle& handle, const Body& body) {
   const py::gil_scoped_release release;
   SceneHandle::Lease lease(handle);
-  SceneProblem problem(lease.scene(), lease.backend(), false);
+  SceneProblem problem(lease.scene(), lease.layout(), lease.backend(), false);
   body(problem);
 }
 
@@ -144,7 +149,9 @@ void bind_scene(py::module_& m) {
       .def("linearize", &linearize, py::arg("v"))
       .def("jacobian", &jacobian, py::arg("v"), py::arg("image"))
       .def("fit", &run_fit, py::arg("v"), py::arg("options") = py::dict(),
-           py::arg("callback") = py::none())
+           py::arg("callback") = py::none(), py::arg("active") = py::none())
+      .def("covariance_columns", &covariance_columns, py::arg("v"), py::arg("held"),
+           py::arg("indices"))
       .def("describe", &describe_scene);
 }
 

@@ -19,20 +19,25 @@ namespace jointlight {
 
 class SceneHandle {
  public:
-  SceneHandle(std::shared_ptr<const Scene> scene, int n_threads)
-      : scene_(std::move(scene)), n_threads_(n_threads) {}
+  SceneHandle(std::shared_ptr<const Scene> scene, int n_threads, std::size_t field_bytes)
+      : n_threads_(n_threads), field_bytes_(field_bytes) {
+    replace(std::move(scene));
+  }
 
   std::shared_ptr<const Scene> scene() {
     const std::lock_guard lock(mutex_);
     return scene_;
   }
 
-  int n_threads() const { return n_threads_; }
+  std::unique_ptr<Backend> make_backend(std::shared_ptr<const Scene> scene) const {
+    return make_cpu_backend(std::move(scene), n_threads_, field_bytes_);
+  }
 
   // Calls under way keep the plan they started with.
   void replace(std::shared_ptr<const Scene> scene) {
     const std::lock_guard lock(mutex_);
     scene_ = std::move(scene);
+    layout_ = std::make_shared<const NormalLayout>(*scene_);
     idle_.clear();
   }
 
@@ -42,6 +47,7 @@ class SceneHandle {
     explicit Lease(SceneHandle& owner) : owner_(owner) {
       const std::lock_guard lock(owner_.mutex_);
       scene_ = owner_.scene_;
+      layout_ = owner_.layout_;
       if (!owner_.idle_.empty()) {
         backend_ = std::move(owner_.idle_.back());
         owner_.idle_.pop_back();
@@ -55,14 +61,16 @@ class SceneHandle {
     Lease(const Lease&) = delete;
     Lease& operator=(const Lease&) = delete;
     const std::shared_ptr<const Scene>& scene() const { return scene_; }
+    const std::shared_ptr<const NormalLayout>& layout() const { return layout_; }
     Backend& backend() {
-      if (!backend_) backend_ = make_cpu_backend(scene_, owner_.n_threads_);
+      if (!backend_) backend_ = owner_.make_backend(scene_);
       return *backend_;
     }
 
    private:
     SceneHandle& owner_;
     std::shared_ptr<const Scene> scene_;
+    std::shared_ptr<const NormalLayout> layout_;
     std::unique_ptr<Backend> backend_;
   };
 
@@ -71,11 +79,13 @@ class SceneHandle {
 
   std::mutex mutex_;
   std::shared_ptr<const Scene> scene_;
+  std::shared_ptr<const NormalLayout> layout_;
   int n_threads_;
+  std::size_t field_bytes_;
   std::vector<std::unique_ptr<Backend>> idle_;
 };
 
-std::unique_ptr<SceneHandle> build_scene(const SceneSpec& spec, int n_threads);
+std::unique_ptr<SceneHandle> build_scene(const SceneSpec& spec, int n_threads, double memory_mb);
 
 // A Python callable f(inputs) -> (values, jacobian), called with the GIL held only for the call.
 // What it raises or returns amiss makes the evaluation non-finite.

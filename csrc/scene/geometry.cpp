@@ -13,10 +13,57 @@ constexpr double eta_max = 3.5;     // q = exp(-2 eta) > 9e-4
 constexpr double largest_px = 1e7;  // scale and distance in pixels beyond which nothing is drawn
 constexpr double smallest_px = 1e-4;
 
-// S (plane, arcsec^2: S11, S12, S22) and its derivatives by the three shape slots, [3 (S)][3].
+constexpr int n_shape_slots = 3, n_frame = 2;  // (q, PA, scale); (rotation, scale) of the image
+
+// S (plane, arcsec^2: S11, S12, S22) and its derivatives by the three shape slots and the image's
+// rotation and scale.
 struct PlaneShape {
   double S[3];
-  double by_slot[3][3];
+  double by_slot[3][n_shape_slots + n_frame];  // [3 (S)][slot]
+};
+
+// The similarity of the plane that an image's calibration amounts to, matrices row-major.
+struct Frame {
+  double shift[2] = {}, pivot[2] = {};
+  double scale = 1.0, flux = 1.0;
+  double turn[4] = {1.0, 0.0, 0.0, 1.0};       // R: turns (east, north) from north to east
+  double by_angle[4] = {0.0, 1.0, -1.0, 0.0};  // dR/d(angle), per radian
+
+  static bool read(const TileGeometry& tile, const double* slots, Frame& frame) {
+    if (!tile.calibrated) return true;
+    const double* c = slots + tile.n_slots;
+    if (!(c[frame_scale] > 0.01) || !(c[frame_scale] < 100.0)) return false;
+    const double angle = c[rotation] * degree, cos = std::cos(angle), sin = std::sin(angle);
+    frame = {{c[shift_x], c[shift_y]}, {tile.pivot[0], tile.pivot[1]},
+             c[frame_scale],           c[flux_scale],
+             {cos, sin, -sin, cos},    {-sin, cos, -cos, -sin}};
+    return true;
+  }
+
+  // The symmetric part of m S n^T
+  static void congruence(const double* m, const double* n, const double* S, double* out) {
+    const double a[4] = {m[0] * S[0] + m[1] * S[1], m[0] * S[1] + m[1] * S[2],
+                         m[2] * S[0] + m[3] * S[1], m[2] * S[1] + m[3] * S[2]};  // m S
+    out[0] = a[0] * n[0] + a[1] * n[1];
+    out[1] = 0.5 * (a[0] * n[2] + a[1] * n[3] + a[2] * n[0] + a[3] * n[1]);
+    out[2] = a[2] * n[2] + a[3] * n[3];
+  }
+
+  void apply(PlaneShape& shape) const {
+    double turned[3], by_turn[3];
+    for (int j = 0; j < n_shape_slots; ++j) {
+      const double column[3] = {shape.by_slot[0][j], shape.by_slot[1][j], shape.by_slot[2][j]};
+      congruence(turn, turn, column, turned);
+      for (int k = 0; k < 3; ++k) shape.by_slot[k][j] = scale * scale * turned[k];
+    }
+    congruence(turn, turn, shape.S, turned);
+    congruence(by_angle, turn, shape.S, by_turn);
+    for (int k = 0; k < 3; ++k) {
+      shape.by_slot[k][n_shape_slots] = 2.0 * degree * scale * scale * by_turn[k];
+      shape.by_slot[k][n_shape_slots + 1] = 2.0 * scale * turned[k];
+      shape.S[k] = scale * scale * turned[k];
+    }
+  }
 };
 
 // a = (sin PA, cos PA) is the major axis in (East, North).
@@ -93,19 +140,56 @@ bool all_finite(const double* values, int n) {
   return true;
 }
 
-// Centre in window pixels and d(x0, y0)/d(X, Y), row-major.
-void place(const TileGeometry& tile, const double* centre, TileState& state, double d[4]) {
+// Centre in window pixels and d(x0, y0)/d(centre slots, calibration slots).
+struct CentreChain {
+  double by_centre[2][2], by_calibration[2][n_calibration];
+};
+
+void place(const TileGeometry& tile, const Frame& frame, const double* centre, TileState& state,
+           CentreChain& chain) {
   const LocalMap& map = tile.map;
-  const double dx = centre[0] - map.anchor_plane[0], dy = centre[1] - map.anchor_plane[1];
+  const double* R = frame.turn;
+  const double u = centre[0] - frame.pivot[0], v = centre[1] - frame.pivot[1];
+  const double turned[2] = {R[0] * u + R[1] * v, R[2] * u + R[3] * v};
+  double at[2] = {centre[0], centre[1]};
+  if (tile.calibrated) {
+    for (int i = 0; i < 2; ++i) at[i] = frame.pivot[i] + frame.scale * turned[i] + frame.shift[i];
+  }
+  const double dx = at[0] - map.anchor_plane[0], dy = at[1] - map.anchor_plane[1];
   const double* q = map.quadratic;
   state.x0 = map.anchor_pixel[0] - tile.window_origin[0] + map.inverse[0] * dx +
              map.inverse[1] * dy + q[0] * dx * dx + q[1] * dx * dy + q[2] * dy * dy;
   state.y0 = map.anchor_pixel[1] - tile.window_origin[1] + map.inverse[2] * dx +
              map.inverse[3] * dy + q[3] * dx * dx + q[4] * dx * dy + q[5] * dy * dy;
-  d[0] = map.inverse[0] + 2.0 * q[0] * dx + q[1] * dy;
-  d[1] = map.inverse[1] + q[1] * dx + 2.0 * q[2] * dy;
-  d[2] = map.inverse[2] + 2.0 * q[3] * dx + q[4] * dy;
-  d[3] = map.inverse[3] + q[4] * dx + 2.0 * q[5] * dy;
+  const double d[2][2] = {
+      {map.inverse[0] + 2.0 * q[0] * dx + q[1] * dy, map.inverse[1] + q[1] * dx + 2.0 * q[2] * dy},
+      {map.inverse[2] + 2.0 * q[3] * dx + q[4] * dy, map.inverse[3] + q[4] * dx + 2.0 * q[5] * dy}};
+  const double* T = frame.by_angle;
+  const double by_turn[2] = {degree * frame.scale * (T[0] * u + T[1] * v),
+                             degree * frame.scale * (T[2] * u + T[3] * v)};
+  for (int i = 0; i < 2; ++i) {
+    for (int j = 0; j < 2; ++j) {
+      chain.by_centre[i][j] = frame.scale * (d[i][0] * R[j] + d[i][1] * R[2 + j]);
+    }
+    chain.by_calibration[i][shift_x] = d[i][0];
+    chain.by_calibration[i][shift_y] = d[i][1];
+    chain.by_calibration[i][rotation] = d[i][0] * by_turn[0] + d[i][1] * by_turn[1];
+    chain.by_calibration[i][frame_scale] = d[i][0] * turned[0] + d[i][1] * turned[1];
+    chain.by_calibration[i][flux_scale] = 0.0;
+  }
+}
+
+// Columns of the chain for the centre, with the calibration's part of them.
+void chain_centre(const TileGeometry& tile, const CentreChain& centre, double brightness,
+                  Chain& chain) {
+  for (int i = 0; i < 2; ++i) {
+    double* row = chain.matrix[lane_x0 + i];
+    for (int j = 0; j < 2; ++j) row[j] = brightness * centre.by_centre[i][j];
+    if (!tile.calibrated) continue;
+    for (int j = 0; j < n_calibration; ++j) {
+      row[tile.n_slots + j] = brightness * centre.by_calibration[i][j];
+    }
+  }
 }
 
 bool evaluate_sky(const TileGeometry& tile, const double* slots, TileState& state, Chain& chain) {
@@ -152,42 +236,44 @@ bool evaluate_geometry(const TileGeometry& tile, const double* slots, TileState&
                        Chain& chain) {
   chain = {};
   for (double& v : state.value) v = 0.0;
-  if (!all_finite(slots, tile.n_slots)) return false;
+  if (!all_finite(slots, tile.n_all_slots())) return false;
   if (tile.kind == ComponentKind::flat_sky || tile.kind == ComponentKind::plane_sky) {
     return evaluate_sky(tile, slots, state, chain);
   }
 
-  double d_centre[4];
-  place(tile, slots, state, d_centre);
+  Frame frame;
+  if (!Frame::read(tile, slots, frame)) return false;
+  CentreChain centre;
+  place(tile, frame, slots, state, centre);
   if (!(std::abs(state.x0) < largest_px) || !(std::abs(state.y0) < largest_px)) return false;
   const double amplitude = slots[tile.n_slots - 1];
 
   if (tile.kind == ComponentKind::point) {
-    state.value[lane_unit] = amplitude;
-    chain.matrix[lane_unit][2] = 1.0;
-    for (int j = 0; j < 2; ++j) {
-      chain.matrix[lane_x0][j] = amplitude * d_centre[j];
-      chain.matrix[lane_y0][j] = amplitude * d_centre[2 + j];
-    }
+    state.value[lane_unit] = amplitude * frame.flux;
+    chain.matrix[lane_unit][2] = frame.flux;
+    chain_centre(tile, centre, amplitude * frame.flux, chain);
+    if (tile.calibrated) chain.matrix[lane_unit][tile.n_slots + flux_scale] = amplitude;
     return true;
   }
 
-  PlaneShape plane;
+  PlaneShape plane = {};
   const bool ok = tile.chart == ShapeChart::ellipse     ? shape_from_ellipse(slots + 2, plane)
                   : tile.chart == ShapeChart::log_shear ? shape_from_log_shear(slots + 2, plane)
                                                         : shape_from_shear_major(slots + 2, plane);
   if (!ok) return false;
+  const int n_by = tile.calibrated ? n_shape_slots + n_frame : n_shape_slots;
+  if (tile.calibrated) frame.apply(plane);
 
   // S_px = J^-1 S J^-T as a 3 x 3 map of (S11, S12, S22)
   const double* m = tile.map.inverse;
   const double lift[3][3] = {{m[0] * m[0], 2.0 * m[0] * m[1], m[1] * m[1]},
                              {m[0] * m[2], m[0] * m[3] + m[1] * m[2], m[1] * m[3]},
                              {m[2] * m[2], 2.0 * m[2] * m[3], m[3] * m[3]}};
-  double by_slot[3][3];
+  double by_slot[3][n_shape_slots + n_frame];
   for (int i = 0; i < 3; ++i) {
     state.S[i] = 0.0;
     for (int k = 0; k < 3; ++k) state.S[i] += lift[i][k] * plane.S[k];
-    for (int j = 0; j < 3; ++j) {
+    for (int j = 0; j < n_by; ++j) {
       by_slot[i][j] = 0.0;
       for (int k = 0; k < 3; ++k) by_slot[i][j] += lift[i][k] * plane.by_slot[k][j];
     }
@@ -211,7 +297,9 @@ bool evaluate_geometry(const TileGeometry& tile, const double* slots, TileState&
     }
   }
 
-  double unit = tile.map.pixel_area, log_norm_by_S[3] = {}, log_norm_by_shape[2] = {};
+  // Magnified by the calibration, a source keeps its flux and loses brightness.
+  double unit = tile.map.pixel_area / (frame.scale * frame.scale);
+  double log_norm_by_S[3] = {}, log_norm_by_shape[2] = {};
   if (tile.amplitude_is_flux) {
     double by_shape[2];
     const double f0 = transform_table(tile.profile).flux_factor(state.shape, by_shape);
@@ -221,17 +309,21 @@ bool evaluate_geometry(const TileGeometry& tile, const double* slots, TileState&
     log_norm_by_S[2] = -0.5 * state.S[0] / det;
     for (int s = 0; s < tile.n_shape; ++s) log_norm_by_shape[s] = -by_shape[s] / f0;
   }
-  const double brightness = amplitude * unit;
+  const double brightness = amplitude * unit * frame.flux;
   state.value[lane_unit] = brightness;
-  chain.matrix[lane_unit][amplitude_slot] = unit;
-  for (int j = 0; j < 2; ++j) {
-    chain.matrix[lane_x0][j] = brightness * d_centre[j];
-    chain.matrix[lane_y0][j] = brightness * d_centre[2 + j];
-  }
-  for (int j = 0; j < 3; ++j) {
+  chain.matrix[lane_unit][amplitude_slot] = unit * frame.flux;
+  chain_centre(tile, centre, brightness, chain);
+  for (int j = 0; j < n_by; ++j) {
+    const int slot = j < n_shape_slots ? 2 + j : tile.n_slots + rotation + j - n_shape_slots;
     for (int i = 0; i < 3; ++i) {
-      chain.matrix[lane_s11 + i][2 + j] = brightness * by_slot[i][j];
-      chain.matrix[lane_unit][2 + j] += brightness * log_norm_by_S[i] * by_slot[i][j];
+      chain.matrix[lane_s11 + i][slot] = brightness * by_slot[i][j];
+      chain.matrix[lane_unit][slot] += brightness * log_norm_by_S[i] * by_slot[i][j];
+    }
+  }
+  if (tile.calibrated) {
+    chain.matrix[lane_unit][tile.n_slots + flux_scale] = amplitude * unit;
+    if (!tile.amplitude_is_flux) {
+      chain.matrix[lane_unit][tile.n_slots + frame_scale] -= 2.0 * brightness / frame.scale;
     }
   }
   for (int s = 0; s < tile.n_shape; ++s) {

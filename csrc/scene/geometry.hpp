@@ -7,7 +7,18 @@
 
 namespace jointlight {
 
-inline constexpr int max_slots = 9;
+// An image's own corrections, after the component's slots: shift east and north (arcsec), rotation
+// (degrees, north to east), scale, flux scale.
+inline constexpr int n_calibration = 5;
+enum CalibrationSlot : int {
+  shift_x = 0,
+  shift_y = 1,
+  rotation = 2,
+  frame_scale = 3,
+  flux_scale = 4,
+};
+
+inline constexpr int max_slots = 9 + n_calibration;
 
 // How the slots (q, PA, scale) of an elliptical profile are to be read.
 enum class ShapeChart : std::uint8_t {
@@ -34,9 +45,15 @@ struct TileGeometry {
   bool amplitude_is_flux = false;
   int profile = -1;  // registry index, or -1
   int n_shape = 0;
-  int n_slots = 0;
+  int n_slots = 0;  // of the component
+  // With a calibration the true plane position c is found at pivot + scale R (c - pivot) + shift in
+  // the plane of this image's map.
+  bool calibrated = false;
+  double pivot[2] = {};  // arcsec
   LocalMap map;
   double window_origin[2] = {};  // image pixels
+
+  int n_all_slots() const { return n_slots + (calibrated ? n_calibration : 0); }
 };
 
 // lanes -> slots: d(image)/d(slot j) = sum_i lanes_i chain[i][j]

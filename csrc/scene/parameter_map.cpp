@@ -290,7 +290,9 @@ void ParameterMap::evaluate(std::span<const double> values, bool internal,
     outputs.assign(n_out, 0.0);
     jacobian.assign(n_in * n_out, 0.0);
     for (std::size_t k = 0; k < n_in; ++k) inputs[k] = state.natural[at(tie.inputs[k])];
-    if (!tie.evaluate(inputs.data(), outputs.data(), jacobian.data())) state.valid = false;
+    if (!tie.evaluate(inputs.data(), outputs.data(), jacobian.data())) {
+      outputs.assign(n_out, std::numeric_limits<double>::quiet_NaN());
+    }
     for (std::size_t j = 0; j < n_out; ++j) {
       const int slot = tie.outputs[j];
       if (!std::isfinite(outputs[j])) state.valid = false;
@@ -301,7 +303,10 @@ void ParameterMap::evaluate(std::span<const double> values, bool internal,
         for (std::size_t k = 0; k < n_in; ++k) {
           if (tie.inputs[k] == i) derivative += jacobian[j * n_in + k];
         }
-        if (!std::isfinite(derivative)) state.valid = false;
+        if (!std::isfinite(derivative)) {
+          state.valid = false;
+          state.slots[at(slot)] = std::numeric_limits<double>::quiet_NaN();
+        }
         if (internal && kind_[at(i)] == Kind::logarithm) derivative *= state.natural[at(i)];
         state.coefficients[at(e)] = derivative;
       }
@@ -314,15 +319,11 @@ double ParameterMap::prior_residual(std::size_t i, double value) const {
   return is_angle_[i] != 0 ? residual - 180.0 * std::round(residual / 180.0) : residual;
 }
 
-double ParameterMap::prior_chi2(const ParameterState& state) const {
-  double sum = 0.0;
-  for (std::size_t i = 0; i < state.natural.size(); ++i) {
-    const double sigma = spec_.prior_sigma[i];
-    if (!std::isfinite(sigma)) continue;
-    const double pull = prior_residual(i, state.natural[i]) / sigma;
-    sum += pull * pull;
-  }
-  return sum;
+double ParameterMap::prior_chi2(const ParameterState& state, int i) const {
+  const double sigma = spec_.prior_sigma[at(i)];
+  if (!std::isfinite(sigma)) return 0.0;
+  const double pull = prior_residual(at(i), state.natural[at(i)]) / sigma;
+  return pull * pull;
 }
 
 void ParameterMap::add_priors(std::span<const double> x, bool internal, const ParameterState& state,
@@ -368,6 +369,36 @@ void ParameterMap::covariance_to_natural(std::span<const double> x,
       }
     }
   }
+}
+
+double ParameterMap::natural_covariance(std::span<const double> x, int i, int j,
+                                        const std::function<double(int, int)>& internal) const {
+  int columns_i[3], columns_j[3], n_i = 0, n_j = 0;
+  double values_i[3], values_j[3], sum = 0.0;
+  natural_row(x, i, columns_i, values_i, n_i);
+  natural_row(x, j, columns_j, values_j, n_j);
+  for (int a = 0; a < n_i; ++a) {
+    for (int b = 0; b < n_j; ++b) {
+      sum += values_i[a] * values_j[b] * internal(columns_i[a], columns_j[b]);
+    }
+  }
+  return sum;
+}
+
+void ParameterMap::add_natural_row(std::span<const double> x, int i, std::span<double> row) const {
+  int columns[3], n = 0;
+  double values[3];
+  natural_row(x, i, columns, values, n);
+  for (int k = 0; k < n; ++k) row[at(columns[k])] += values[k];
+}
+
+double ParameterMap::natural_component(std::span<const double> x, int i,
+                                       std::span<const double> dx) const {
+  int columns[3], n = 0;
+  double values[3], sum = 0.0;
+  natural_row(x, i, columns, values, n);
+  for (int k = 0; k < n; ++k) sum += values[k] * dx[at(columns[k])];
+  return sum;
 }
 
 std::vector<std::vector<int>> ParameterMap::chart_groups() const {

@@ -45,7 +45,7 @@ struct ParameterState {
   std::vector<double> natural;       // [n_free]
   std::vector<double> slots;         // [n_slots]
   std::vector<double> coefficients;  // [nnz] d(slot)/d(free coordinate), ties and charts folded in
-  bool valid = true;
+  bool valid = true;                 // every slot is finite
 };
 
 class ParameterMap {
@@ -71,13 +71,20 @@ class ParameterMap {
 
   // Gaussian priors: their chi2, their part of the gradient, and their contributions to J^T W J by
   // add(i, j, h). On a position angle they repeat every 180 degrees.
-  double prior_chi2(const ParameterState& state) const;
+  double prior_chi2(const ParameterState& state, int i) const;  // of coordinate i
   void add_priors(std::span<const double> x, bool internal, const ParameterState& state,
                   std::span<double> gradient,
                   const std::function<void(int, int, double)>& add) const;
 
   // Row-major [n][n] covariance of x -> of v.
   void covariance_to_natural(std::span<const double> x, std::vector<double>& covariance) const;
+
+  // Covariance of v_i and v_j from that of x, given entry by entry.
+  double natural_covariance(std::span<const double> x, int i, int j,
+                            const std::function<double(int, int)>& internal) const;
+  // Row i of dv/dx: added to a vector [n], or applied to one.
+  void add_natural_row(std::span<const double> x, int i, std::span<double> row) const;
+  double natural_component(std::span<const double> x, int i, std::span<const double> dx) const;
 
   // Groups of coordinates that a chart couples.
   std::vector<std::vector<int>> chart_groups() const;

@@ -5,50 +5,11 @@
 #include <cmath>
 
 #include "base/error.hpp"
-#include "scene/transform_table.hpp"
 
 namespace jointlight {
 namespace {
 
-constexpr int tail_angles = 16;  // over half a turn
-
 std::size_t at(int i) { return static_cast<std::size_t>(i); }
-
-// Light of the copies beyond the shells summed one by one: sum_j I(d + jM) ~ 1/M^2 times the
-// integral of I outside the square of half-width (shells + 1/2) M, by rays from the centre. The
-// square's corners are smooth in angle between them, and what is left varies by a per cent of
-// itself over the window.
-void wing_tail(const ProfileInfo& profile, const TransferView& box, TileState& state) {
-  const double total = state.table.at_zero[0] / (2.0 * M_PI);
-  const double total_by_shape[2] = {state.table.at_zero[2] / (2.0 * M_PI),
-                                    state.table.at_zero[3] / (2.0 * M_PI)};
-  const double half_x = (wing_shells + 0.5) * box.box_x, half_y = (wing_shells + 0.5) * box.box_y;
-  const double det = state.S[0] * state.S[2] - state.S[1] * state.S[1];
-  const double i11 = state.S[2] / det, i12 = -state.S[1] / det, i22 = state.S[0] / det;
-  const double scale = 2.0 * M_PI / tail_angles / (static_cast<double>(box.box_x) * box.box_y);
-  for (int k = 0; k < tail_angles; ++k) {
-    const double angle = M_PI * (k + 0.5) / tail_angles;  // opposite rays are alike
-    const double nx = std::cos(angle), ny = std::sin(angle);
-    const double length =
-        std::min(half_x / std::max(std::abs(nx), 1e-12), half_y / std::max(std::abs(ny), 1e-12));
-    // R = length sqrt(m) with m = n^T S^-1 n; the ray integral is (G(inf) - G(R)) / m.
-    const double ex = i11 * nx + i12 * ny, ey = i12 * nx + i22 * ny;
-    const double m = nx * ex + ny * ey, r2 = length * length * m;
-    double enclosed_by_shape[2] = {};
-    const double outside = total - profile.enclosed(state.shape, r2, enclosed_by_shape);
-    if (!(outside > 1e-14 * total)) continue;
-    // d/dm [outside / m] = -outside/m^2 - (dG/dR2 length^2)/m, dG/dR2 = I/2
-    const double by_m =
-        -outside / (m * m) - 0.5 * profile.brightness(state.shape, r2) * length * length / m;
-    state.tail[lane_unit] += scale * outside / m;
-    state.tail[lane_s11] -= scale * by_m * ex * ex;
-    state.tail[lane_s12] -= scale * by_m * 2.0 * ex * ey;
-    state.tail[lane_s22] -= scale * by_m * ey * ey;
-    for (int s = 0; s < std::min(profile.n_shape, 2); ++s) {
-      state.tail[lane_shape0 + s] += scale * (total_by_shape[s] - enclosed_by_shape[s]) / m;
-    }
-  }
-}
 
 double axis_ratio(const double S[3]) {
   const double mean = 0.5 * (S[0] + S[2]), spread = std::hypot(0.5 * (S[0] - S[2]), S[1]);
@@ -75,30 +36,68 @@ Scene::Scene(SceneSpec spec) : spec_(std::move(spec)) {
   std::vector<SlotUse> uses;
   for (TileSpec& tile : spec_.tiles) uses.push_back({tile.slots, &tile.geometry});
   parameters_ = std::make_unique<ParameterMap>(std::move(spec_.parameters), uses);
+  for (const Psf& psf : spec_.psfs) {
+    psf_extents_.push_back({psf.reach(1e-10), psf.reach(1e-7), psf.core_width()});
+  }
   ParameterState start;
   parameters_->evaluate(parameters_->spec().start, false, start);
-  for (std::size_t i = 0; i < spec_.tiles.size(); ++i) plan_tile(i, start);
+  std::vector<TileState> states(spec_.tiles.size());
+  for (std::size_t i = 0; i < spec_.tiles.size(); ++i) states[i] = plan_tile(i, start);
   find_pairs();
+  divide_images(states);
+}
 
-  // Pixels that no tile covers carry no information about the model.
-  n_pixels_.assign(spec_.images.size(), 0);
+bool Scene::follows_parameters(const TileSpec& tile) const {
+  return std::any_of(tile.slots.begin(), tile.slots.end(), [&](int slot) {
+    return parameters_->row_end(slot) > parameters_->row_begin(slot);
+  });
+}
+
+void Scene::divide_images(const std::vector<TileState>& states) {
+  owned_pixels_.assign(spec_.tiles.size(), 0);
   for (std::size_t i = 0; i < spec_.images.size(); ++i) {
     ImageSpec& image = spec_.images[i];
-    std::vector<std::uint8_t> covered(image.data.size(), 0);
-    for (int t : image_tiles_[i]) {
+    std::vector<Claim> claims;
+    for (const int t : image_tiles_[i]) {
       const TileSpec& tile = spec_.tiles[at(t)];
-      for (int y = tile.y_begin; y < tile.y_end; ++y) {
-        std::fill_n(covered.begin() + static_cast<std::ptrdiff_t>(y) * image.width + tile.x_begin,
-                    tile.x_end - tile.x_begin, std::uint8_t{1});
+      const bool is_sky = views_[at(t)].renderer == Renderer::sky;
+      Claim claim{.tile = t,
+                  .x_begin = tile.x_begin,
+                  .x_end = tile.x_end,
+                  .y_begin = tile.y_begin,
+                  .y_end = tile.y_end};
+      // Pixels belong to what a fit can move, as long as anything there can be moved.
+      claim.rank = (follows_parameters(tile) ? 0 : 2) + (is_sky ? 1 : 0);
+      if (!is_sky) {
+        const TileState& state = states[at(t)];
+        claim.x0 = tile.x_begin + state.x0;
+        claim.y0 = tile.y_begin + state.y0;
+        const bool extended = tile.geometry.kind == ComponentKind::profile;
+        const double core = tile.psf >= 0 ? psf_extents_[at(tile.psf)].core : 0.0;
+        const double blur = core * core + 0.5;  // PSF and pixel, px^2
+        const double s11 = (extended ? state.S[0] : 0.0) + blur, s12 = extended ? state.S[1] : 0.0;
+        const double s22 = (extended ? state.S[2] : 0.0) + blur, det = s11 * s22 - s12 * s12;
+        claim.inverse[0] = s22 / det;
+        claim.inverse[1] = -s12 / det;
+        claim.inverse[2] = s11 / det;
+      }
+      claims.push_back(claim);
+    }
+    owned_rows_.push_back(
+        divide_pixels(image.width, image.height, image.weight, std::move(claims), owned_pixels_));
+    // Pixels that no tile covers carry no information about the model.
+    std::vector<std::uint8_t> covered(image.data.size(), 0);
+    const OwnedRows& rows = owned_rows_.back();
+    for (int y = 0; y < image.height; ++y) {
+      for (int r = rows.row_start[at(y)]; r < rows.row_start[at(y) + 1]; ++r) {
+        const OwnedRun& run = rows.runs[at(r)];
+        std::fill_n(covered.begin() + static_cast<std::ptrdiff_t>(y) * image.width + run.x_begin,
+                    run.x_end - run.x_begin, std::uint8_t{1});
       }
     }
     for (std::size_t p = 0; p < covered.size(); ++p) {
-      if (covered[p] == 0 || !(image.weight[p] > 0.0)) {
-        image.weight[p] = 0.0;
-        image.data[p] = 0.0;
-      } else {
-        ++n_pixels_[i];
-      }
+      if (covered[p] == 0) image.weight[p] = 0.0;
+      if (!(image.weight[p] > 0.0)) image.data[p] = 0.0;
     }
   }
 }
@@ -154,8 +153,9 @@ void Scene::validate() const {
             "tile ", i, ": window (", tile.x_begin, ", ", tile.x_end, ", ", tile.y_begin, ", ",
             tile.y_end, ") must be non-empty and inside its ", image.width, " x ", image.height,
             " image");
-    require(static_cast<int>(tile.slots.size()) == tile.geometry.n_slots, "tile ", i, ": has ",
-            tile.slots.size(), " slots, its profile has ", tile.geometry.n_slots);
+    require(static_cast<int>(tile.slots.size()) == tile.geometry.n_all_slots(), "tile ", i,
+            ": has ", tile.slots.size(), " slots, its profile and calibration have ",
+            tile.geometry.n_all_slots());
     for (int slot : tile.slots) {
       require(slot >= 0 && slot < spec_.parameters.n_slots, "tile ", i, ": slot ", slot,
               " does not exist");
@@ -204,14 +204,13 @@ const WingAxis& Scene::wing_axis(int size, int step) {
 // The window fits into the box, and copies of the source stay clear of it: further than the PSF
 // reaches, and far enough to be smooth there.
 int Scene::box_size(const TileSpec& tile, int size, double centre, double q, double slack) const {
-  const Psf& psf = spec_.psfs[at(tile.psf)];
-  double clear = psf.reach(1e-10);
+  const PsfExtent& psf = psf_extents_[at(tile.psf)];
+  double clear = psf.far;
   if (tile.geometry.kind == ComponentKind::profile) {
     // The ridge along a copy's major axis is q times its distance wide, and must stay wide beside
     // the PSF's core.
-    clear =
-        std::max({1.3 * psf.reach(1e-7), psf.core_width() * std::max(7.0, 5.0 / std::max(q, 0.1)),
-                  0.25 * size, std::clamp(0.5 * size, 20.0, 46.0)});
+    clear = std::max({1.3 * psf.near, psf.core * std::max(7.0, 5.0 / std::max(q, 0.1)), 0.25 * size,
+                      std::clamp(0.5 * size, 20.0, 46.0)});
   }
   double far = std::max(centre, size - 1 - centre);
   far = std::min(far, 5.0 * size + 200.0);  // a start that far off is no reason for a huge box
@@ -241,7 +240,7 @@ SceneSpec Scene::respecified(std::span<const double> start) const {
   return spec;
 }
 
-void Scene::plan_tile(std::size_t index, const ParameterState& start) {
+TileState Scene::plan_tile(std::size_t index, const ParameterState& start) {
   TileSpec& tile = spec_.tiles[index];
   TileView& view = views_[index];
   view.profile = tile.geometry.profile;
@@ -263,15 +262,9 @@ void Scene::plan_tile(std::size_t index, const ParameterState& start) {
       view.sky_map[3 * row + 1] = a;
       view.sky_map[3 * row + 2] = b;
     }
-    return;
+    return {};
   }
-  if (tile.psf < 0) {
-    view.renderer = Renderer::pixel;
-    return;
-  }
-  view.renderer = Renderer::fourier;
-
-  std::vector<double> slots(at(tile.geometry.n_slots));
+  std::vector<double> slots(tile.slots.size());
   for (std::size_t k = 0; k < slots.size(); ++k) slots[k] = start.slots[at(tile.slots[k])];
   TileGeometry natural = tile.geometry;
   natural.chart = ShapeChart::ellipse;
@@ -282,6 +275,11 @@ void Scene::plan_tile(std::size_t index, const ParameterState& start) {
     state.x0 = 0.5 * (view.width - 1);
     state.y0 = 0.5 * (view.height - 1);
   }
+  if (tile.psf < 0) {
+    view.renderer = Renderer::pixel;
+    return state;
+  }
+  view.renderer = Renderer::fourier;
   const auto box = [&](int size, double centre) {
     return FftPlan::good_size(box_size(tile, size, centre, axis_ratio(state.S), 0.08 * size + 3.0));
   };
@@ -301,6 +299,7 @@ void Scene::plan_tile(std::size_t index, const ParameterState& start) {
   // rows that alias in the cache.
   const std::size_t columns = at(std::max(view.width, 2 * view.transfer.n_columns));
   view.row_stride = (columns | 1U) * n_lanes;
+  return state;
 }
 
 void Scene::find_pairs() {
@@ -334,62 +333,6 @@ void Scene::find_pairs() {
       pairs_.push_back({first, second, std::max(a.x_begin, b.x_begin), std::min(a.x_end, b.x_end),
                         std::max(a.y_begin, b.y_begin), std::min(a.y_end, b.y_end)});
     }
-  }
-}
-
-void Scene::place_tiles(const ParameterState& parameters, bool internal,
-                        std::vector<TileState>& states, std::vector<Chain>& chains,
-                        std::vector<AlignedBuffer<double>>& table_memory) const {
-  states.resize(spec_.tiles.size());
-  chains.resize(spec_.tiles.size());
-  table_memory.resize(spec_.tiles.size());
-  double slots[max_slots];
-  for (std::size_t i = 0; i < spec_.tiles.size(); ++i) {
-    const TileSpec& tile = spec_.tiles[i];
-    const TileView& view = views_[i];
-    TileState& state = states[i];
-    state = {};
-    for (std::size_t k = 0; k < tile.slots.size(); ++k) {
-      slots[k] = parameters.slots[at(tile.slots[k])];
-    }
-    TileGeometry geometry = tile.geometry;
-    if (!internal) geometry.chart = ShapeChart::ellipse;
-    state.visible = evaluate_geometry(geometry, slots, state, chains[i]);
-    if (state.visible && view.renderer == Renderer::fourier) {
-      // Beyond this a copy's core would lie in the window.
-      const double far_x = std::max(state.x0, view.width - 1 - state.x0);
-      const double far_y = std::max(state.y0, view.height - 1 - state.y0);
-      state.visible = far_x < view.transfer.box_x - 1 && far_y < view.transfer.box_y - 1;
-    }
-    if (!state.visible) {
-      for (double& v : state.value) v = 0.0;
-      chains[i] = {};
-      continue;
-    }
-    if (view.renderer != Renderer::fourier || tile.geometry.kind != ComponentKind::profile)
-      continue;
-    // rho^2 = k^T S k between the smallest and the largest frequency of the box
-    const double mean = 0.5 * (state.S[0] + state.S[2]);
-    const double spread = std::hypot(0.5 * (state.S[0] - state.S[2]), state.S[1]);
-    const double det = state.S[0] * state.S[2] - state.S[1] * state.S[1];
-    const double largest = mean + spread, smallest = det / largest;
-    const double step = 2.0 * M_PI / std::max(view.transfer.box_x, view.transfer.box_y);
-    double kx_max = 0.0;
-    for (int r = 0; r < view.transfer.column_start[view.transfer.n_columns]; ++r) {
-      kx_max =
-          std::max(kx_max, std::abs(2.0 * M_PI * view.transfer.runs[r].jx) / view.transfer.box_x);
-    }
-    const double ky_max = 2.0 * M_PI *
-                          std::max(std::abs(view.transfer.y_min), view.transfer.y_max) /
-                          view.transfer.box_y;
-    const TransformTable& table = transform_table(tile.geometry.profile);
-    const double low = step * step * smallest;
-    const double high = (kx_max * kx_max + ky_max * ky_max) * largest;
-    const std::size_t needed = TransformTable::size(low, high);
-    if (table_memory[i].size() < needed) table_memory[i].resize(needed + needed / 8);
-    table.fill(state.shape, low, high, table_memory[i].data(), state.table);
-    state.has_table = true;
-    wing_tail(profile_registry()[at(tile.geometry.profile)], view.transfer, state);
   }
 }
 

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/aligned.hpp"
+#include "scene/ownership.hpp"
 #include "scene/parameter_map.hpp"
 #include "scene/psf.hpp"
 
@@ -43,6 +44,11 @@ struct TilePair {
   int x_begin = 0, x_end = 0, y_begin = 0, y_end = 0;  // shared window, image pixels
 };
 
+// How far a PSF reaches (to 1e-10 and 1e-7 of its light) and how wide its core is, pixels.
+struct PsfExtent {
+  double far = 0.0, near = 0.0, core = 0.0;
+};
+
 // Interpolation from the wing grid along one axis of a window.
 struct WingAxis {
   int nodes = 0;
@@ -64,7 +70,10 @@ class Scene {
   const std::vector<std::vector<int>>& image_tiles() const { return image_tiles_; }
   const std::vector<std::vector<int>>& image_pairs() const { return image_pairs_; }
   const ParameterMap& parameters() const { return *parameters_; }
-  const std::vector<long>& n_pixels() const { return n_pixels_; }  // that count, per image
+  // Every pixel that counts belongs to one tile: the runs of each image, and how many each tile
+  // has.
+  const std::vector<OwnedRows>& owned_rows() const { return owned_rows_; }
+  const std::vector<long>& owned_pixels() const { return owned_pixels_; }
   int folds(int tile) const { return folds_[static_cast<std::size_t>(tile)]; }
 
   // True if every box still suits the given states; false asks for a new plan from there.
@@ -72,17 +81,20 @@ class Scene {
   // The problem this scene was compiled from, starting at `start` (natural).
   SceneSpec respecified(std::span<const double> start) const;
 
-  // Slot values -> what each tile's rendering needs. Tiles that cannot be drawn are set invisible.
-  // `internal`: slots are in chart coordinates. `table_memory[tile]` keeps the radial tables.
+  // Slot values -> what each tile's rendering needs (place.cpp). Tiles that cannot be drawn are set
+  // invisible. `internal`: slots are in chart coordinates. `table_memory[tile]` keeps the radial
+  // tables.
   void place_tiles(const ParameterState& parameters, bool internal, std::vector<TileState>& states,
                    std::vector<Chain>& chains,
                    std::vector<AlignedBuffer<double>>& table_memory) const;
 
  private:
   void validate() const;
-  void plan_tile(std::size_t index, const ParameterState& start);
+  TileState plan_tile(std::size_t index, const ParameterState& start);
   int box_size(const TileSpec& tile, int size, double centre, double q, double slack) const;
   void find_pairs();
+  void divide_images(const std::vector<TileState>& states);
+  bool follows_parameters(const TileSpec& tile) const;
   const Transfer& transfer(int psf, int box_x, int box_y);
   const FftPlan& plan(int size);
   const WingAxis& wing_axis(int size, int step);
@@ -91,7 +103,9 @@ class Scene {
   std::vector<TileView> views_;
   std::vector<TilePair> pairs_;
   std::vector<std::vector<int>> image_tiles_, image_pairs_;
-  std::vector<long> n_pixels_;
+  std::vector<OwnedRows> owned_rows_;
+  std::vector<long> owned_pixels_;
+  std::vector<PsfExtent> psf_extents_;
   std::vector<int> folds_;
   std::unique_ptr<ParameterMap> parameters_;
   std::map<std::tuple<int, int, int>, std::unique_ptr<Transfer>> transfers_;

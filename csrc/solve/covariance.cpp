@@ -8,6 +8,7 @@
 #include <numeric>
 
 #include "solve/damped.hpp"
+#include "solve/disjoint_sets.hpp"
 #include "solve/linear_solver.hpp"
 
 namespace jointlight {
@@ -25,21 +26,18 @@ constexpr double nan = std::numeric_limits<double>::quiet_NaN();
 // Disjoint sets of coordinates.
 class Groups {
  public:
-  explicit Groups(std::size_t n) : parent_(n), member_(n, 0) {
-    std::iota(parent_.begin(), parent_.end(), std::size_t{0});
-  }
+  explicit Groups(std::size_t n) : sets_(n), member_(n, 0) {}
   void add(std::size_t i) { member_[i] = 1; }
   void join(std::size_t i, std::size_t j) {
     add(i);
     add(j);
-    const std::size_t a = root(i), b = root(j);
-    parent_[std::max(a, b)] = std::min(a, b);
+    sets_.join(i, j);
   }
   bool contains(std::size_t i) const { return member_[i] != 0; }
   std::vector<std::vector<int>> list() {
-    std::vector<std::vector<int>> by_root(parent_.size()), result;
-    for (std::size_t i = 0; i < parent_.size(); ++i) {
-      if (contains(i)) by_root[root(i)].push_back(static_cast<int>(i));
+    std::vector<std::vector<int>> by_root(member_.size()), result;
+    for (std::size_t i = 0; i < member_.size(); ++i) {
+      if (contains(i)) by_root[sets_.root(i)].push_back(static_cast<int>(i));
     }
     for (auto& group : by_root) {
       if (!group.empty()) result.push_back(std::move(group));
@@ -48,27 +46,82 @@ class Groups {
   }
 
  private:
-  std::size_t root(std::size_t i) const {
-    while (parent_[i] != i) i = parent_[i];
-    return i;
-  }
-  std::vector<std::size_t> parent_;
+  DisjointSets sets_;
   std::vector<std::uint8_t> member_;
 };
 
-// One covariance computation: the unit-diagonal matrix over the coordinates in use.
+// The unit-diagonal matrix over the coordinates in use, factorised with one coordinate of each
+// degenerate direction held.
+class RegularFactor {
+ public:
+  // scale: [n] 1 / sqrt(h_ii), 0 for coordinates not in use.
+  RegularFactor(const SparsePattern& pattern, std::span<const double> h,
+                std::span<const double> scale, const LMOptions& options)
+      : pattern_(pattern), linear_(pattern, options.dense_max_size), in_(scale.size()) {
+    for (std::size_t i = 0; i < in_.size(); ++i) in_[i] = scale[i] > 0.0 ? 1 : 0;
+    ok_ = factor(h, scale, 0.0) && weak(options).empty();
+    if (ok_) return;
+    // A ridge far below degenerate_rcond keeps this factorisation from meeting a pivot <= 0.
+    if (!factor(h, scale, 0.1 * options.degenerate_rcond)) return;
+    held_ = weak(options);
+    for (const std::size_t i : held_) in_[i] = 0;
+    ok_ = factor(h, scale, 0.0);
+  }
+
+  bool ok() const { return ok_; }
+  bool uses(std::size_t i) const { return in_[i] != 0; }
+  const std::vector<std::size_t>& held() const { return held_; }
+  const LinearSolver& linear() const { return linear_; }
+
+ private:
+  std::vector<std::size_t> weak(const LMOptions& options) const {
+    const std::vector<double> pivots = linear_.pivots();
+    std::vector<std::size_t> found;
+    for (std::size_t i = 0; i < in_.size(); ++i) {
+      if (in_[i] != 0 && pivots[i] < options.degenerate_rcond) found.push_back(i);
+    }
+    return found;
+  }
+  bool factor(std::span<const double> h, std::span<const double> scale, double ridge) {
+    std::vector<double> values(h.size());
+    for (std::size_t j = 0; j < in_.size(); ++j) {
+      const auto first = static_cast<std::size_t>(pattern_.column_start[j]);
+      const auto last = static_cast<std::size_t>(pattern_.column_start[j + 1]);
+      values[first] = 1.0 + ridge;
+      for (std::size_t k = first + 1; k < last; ++k) {
+        const auto i = static_cast<std::size_t>(pattern_.row[k]);
+        values[k] = in_[i] != 0 && in_[j] != 0 ? h[k] * scale[i] * scale[j] : 0.0;
+      }
+    }
+    return linear_.factor(values, 0.0) == Factorization::ok;
+  }
+
+  const SparsePattern& pattern_;
+  LinearSolver linear_;
+  std::vector<std::uint8_t> in_;
+  std::vector<std::size_t> held_;
+  bool ok_ = false;
+};
+
+// One connected component: the unit-diagonal matrix over the coordinates in use.
 struct Analysis {
   const SparsePattern& pattern;
   std::span<const double> h;
   const LMOptions& options;
   std::size_t n;
+  bool dense;                 // every pair is wanted, not only the pattern's
   std::vector<double> scale;  // [n] 1 / sqrt(h_ii), 0 for coordinates not in use
   Groups groups;
-  std::vector<double> matrix;  // [n * n] result, NaN to begin with
+  std::vector<double> matrix;  // result: [n * n], or [nnz]; NaN to begin with
 
-  bool wanted() const { return !matrix.empty(); }
   void put(std::size_t i, std::size_t j, double scaled) {
-    matrix[i * n + j] = matrix[j * n + i] = scaled * scale[i] * scale[j];
+    const double value = scaled * scale[i] * scale[j];
+    if (dense) {
+      matrix[i * n + j] = matrix[j * n + i] = value;
+    } else {
+      const int at = pattern.find(static_cast<int>(i), static_cast<int>(j));
+      if (at >= 0) matrix[static_cast<std::size_t>(at)] = value;
+    }
   }
   void by_eigenvectors();
   void by_pivots();
@@ -90,10 +143,7 @@ void Analysis::by_eigenvectors() {
       a[i * m + j] = a[j * m + i] = v * scale[used[i]] * scale[used[j]];
     }
   }
-  if (!symmetric_eigen(static_cast<int>(m), a, w)) {
-    matrix.clear();
-    return;
-  }
+  if (!symmetric_eigen(static_cast<int>(m), a, w)) return;
   const auto n_null = static_cast<std::size_t>(
       std::upper_bound(w.begin(), w.end(), options.degenerate_rcond) - w.begin());
   // Eigenvectors of a null space of several dimensions are arbitrary mixtures; the projector onto
@@ -115,7 +165,6 @@ void Analysis::by_eigenvectors() {
       }
     }
   }
-  if (!wanted()) return;
   for (std::size_t i = 0; i < m; ++i) {
     for (std::size_t j = 0; j <= i; ++j) {
       if (groups.contains(used[i]) || groups.contains(used[j])) continue;
@@ -129,63 +178,59 @@ void Analysis::by_eigenvectors() {
 // Degenerate directions show as vanishing pivots; holding one coordinate of each leaves a regular
 // system.
 void Analysis::by_pivots() {
-  LinearSolver linear(pattern, options.dense_max_size);
-  std::vector<double> values(h.size());
-  std::vector<std::uint8_t> in(n);
-  for (std::size_t i = 0; i < n; ++i) in[i] = scale[i] > 0.0 ? 1 : 0;
-  // A ridge far below degenerate_rcond keeps the first factorisation from meeting a pivot <= 0.
-  const auto factor = [&](double ridge) {
-    for (std::size_t j = 0; j < n; ++j) {
-      const auto first = static_cast<std::size_t>(pattern.column_start[j]);
-      const auto last = static_cast<std::size_t>(pattern.column_start[j + 1]);
-      values[first] = 1.0 + ridge;
-      for (std::size_t k = first + 1; k < last; ++k) {
-        const auto i = static_cast<std::size_t>(pattern.row[k]);
-        values[k] = in[i] != 0 && in[j] != 0 ? h[k] * scale[i] * scale[j] : 0.0;
-      }
-    }
-    return linear.factor(values, 0.0) == Factorization::ok;
-  };
-  if (!factor(0.1 * options.degenerate_rcond)) {
-    matrix.clear();
-    return;
-  }
-  const std::vector<double> pivots = linear.pivots();
-  std::vector<std::size_t> held;
-  for (std::size_t i = 0; i < n; ++i) {
-    if (in[i] != 0 && pivots[i] < options.degenerate_rcond) held.push_back(i);
-  }
-  for (const std::size_t i : held) in[i] = 0;
-  if (!held.empty() && !factor(0.0)) {
-    matrix.clear();
-    return;
-  }
-  std::vector<double> column(n), unit(n);
-  for (const std::size_t t : held) {
+  const RegularFactor factor(pattern, h, scale, options);
+  if (!factor.ok()) return;
+  std::vector<double> column(n);
+  for (const std::size_t t : factor.held()) {
     // With coordinate t moved by one, the others follow by -A^-1 a_t along the degenerate line.
-    std::fill(column.begin(), column.end(), 0.0);
     for (std::size_t i = 0; i < n; ++i) {
-      const int at = in[i] != 0 ? pattern.find(static_cast<int>(i), static_cast<int>(t)) : -1;
-      if (at >= 0) column[i] = -h[static_cast<std::size_t>(at)] * scale[i] * scale[t];
+      const int at = factor.uses(i) ? pattern.find(static_cast<int>(i), static_cast<int>(t)) : -1;
+      column[i] = at < 0 ? 0.0 : -h[static_cast<std::size_t>(at)] * scale[i] * scale[t];
     }
-    linear.solve(column);
+    factor.linear().solve(column);
     const double length =
         std::sqrt(1.0 + std::inner_product(column.begin(), column.end(), column.begin(), 0.0));
     groups.add(t);
     for (std::size_t i = 0; i < n; ++i) {
-      if (in[i] != 0 && std::abs(column[i]) > participation * length) groups.join(t, i);
+      if (factor.uses(i) && std::abs(column[i]) > participation * length) groups.join(t, i);
     }
   }
-  if (!wanted()) return;
+  const auto known = [&](std::size_t i) { return factor.uses(i) && !groups.contains(i); };
+  if (!dense) {
+    const std::vector<double> inverse = factor.linear().selected_inverse();
+    for (std::size_t j = 0; j < n; ++j) {
+      const auto first = static_cast<std::size_t>(pattern.column_start[j]);
+      const auto last = static_cast<std::size_t>(pattern.column_start[j + 1]);
+      for (std::size_t k = first; k < last; ++k) {
+        const auto i = static_cast<std::size_t>(pattern.row[k]);
+        if (known(i) && known(j)) matrix[k] = inverse[k] * scale[i] * scale[j];
+      }
+    }
+    return;
+  }
+  std::vector<double> inverse(n * n, 0.0);
+  for (std::size_t i = 0; i < n; ++i) inverse[i * n + i] = 1.0;
+  factor.linear().solve_many(inverse, static_cast<int>(n));
   for (std::size_t j = 0; j < n; ++j) {
-    if (in[j] == 0 || groups.contains(j)) continue;
-    std::fill(unit.begin(), unit.end(), 0.0);
-    unit[j] = 1.0;
-    linear.solve(unit);
     for (std::size_t i = j; i < n; ++i) {
-      if (in[i] != 0 && !groups.contains(i)) put(i, j, unit[i]);
+      if (known(i) && known(j)) put(i, j, inverse[j * n + i]);
     }
   }
+}
+
+// 1 / sqrt(h_ii), 0 where a coordinate is held or has no influence.
+std::vector<double> scales(const SparsePattern& pattern, std::span<const double> h,
+                           std::span<const std::uint8_t> held) {
+  std::vector<double> scale(static_cast<std::size_t>(pattern.n), 0.0);
+  for (std::size_t i = 0; i < scale.size(); ++i) {
+    const double d = h[static_cast<std::size_t>(pattern.column_start[i])];
+    if (held[i] == 0 && d > no_influence) scale[i] = 1.0 / std::sqrt(d);
+  }
+  return scale;
+}
+
+bool all_finite(std::span<const double> values) {
+  return std::all_of(values.begin(), values.end(), [](double v) { return std::isfinite(v); });
 }
 
 }  // namespace
@@ -194,26 +239,82 @@ Covariance covariance(const SparsePattern& pattern, std::span<const double> h,
                       std::span<const std::uint8_t> held, const LMOptions& options) {
   Covariance result;
   const auto n = static_cast<std::size_t>(pattern.n);
-  if (!std::all_of(h.begin(), h.end(), [](double v) { return std::isfinite(v); })) return result;
-  Analysis analysis{pattern, h, options, n, std::vector<double>(n, 0.0), Groups(n), {}};
-  if (pattern.n <= options.covariance_max_size) analysis.matrix.assign(n * n, nan);
+  if (!all_finite(h)) return result;
+  const bool dense = pattern.n <= options.covariance_max_size;
+  if (dense) {
+    result.matrix.assign(n * n, nan);
+  } else {
+    result.sparse.assign(h.size(), nan);
+  }
+  const std::vector<double> scale = scales(pattern, h, held);
+  std::vector<std::uint8_t> active(n, 0);
   for (std::size_t i = 0; i < n; ++i) {
-    if (held[i] != 0) continue;
-    const double d = h[static_cast<std::size_t>(pattern.column_start[i])];
-    if (d > no_influence) {
-      analysis.scale[i] = 1.0 / std::sqrt(d);
+    active[i] = scale[i] > 0.0 ? 1 : 0;
+    if (active[i] == 0 && held[i] == 0) result.degenerate.push_back({static_cast<int>(i)});
+  }
+  std::vector<std::uint8_t> known(n, 0);
+  std::vector<int> entries;
+  for (const std::vector<int>& component : pattern.components(active)) {
+    const SparsePattern part = pattern.restricted(component, entries);
+    std::vector<double> values, own_scale;
+    for (const int k : entries) values.push_back(h[static_cast<std::size_t>(k)]);
+    for (const int i : component) own_scale.push_back(scale[static_cast<std::size_t>(i)]);
+    const std::size_t m = component.size();
+    Analysis analysis{part, values, options, m, dense, std::move(own_scale), Groups(m), {}};
+    analysis.matrix.assign(dense ? m * m : values.size(), nan);
+    if (part.n <= eigen_max_size) {
+      analysis.by_eigenvectors();
     } else {
-      analysis.groups.add(i);
+      analysis.by_pivots();
+    }
+    for (auto& group : analysis.groups.list()) {
+      for (int& i : group) i = component[static_cast<std::size_t>(i)];
+      result.degenerate.push_back(std::move(group));
+    }
+    if (!dense) {
+      for (std::size_t k = 0; k < entries.size(); ++k) {
+        result.sparse[static_cast<std::size_t>(entries[k])] = analysis.matrix[k];
+      }
+      continue;
+    }
+    for (std::size_t a = 0; a < m; ++a) {
+      const auto i = static_cast<std::size_t>(component[a]);
+      known[i] = std::isfinite(analysis.matrix[a * m + a]) ? 1 : 0;
+      for (std::size_t b = 0; b < m; ++b) {
+        result.matrix[i * n + static_cast<std::size_t>(component[b])] = analysis.matrix[a * m + b];
+      }
     }
   }
-  if (pattern.n <= eigen_max_size) {
-    analysis.by_eigenvectors();
-  } else {
-    analysis.by_pivots();
+  // Nothing links one component to another.
+  for (std::size_t i = 0; dense && i < n; ++i) {
+    for (std::size_t j = 0; known[i] != 0 && j < n; ++j) {
+      double& value = result.matrix[i * n + j];
+      if (known[j] != 0 && std::isnan(value)) value = 0.0;
+    }
   }
-  result.matrix = std::move(analysis.matrix);
-  result.degenerate = analysis.groups.list();
+  std::sort(result.degenerate.begin(), result.degenerate.end());
   return result;
+}
+
+bool covariance_columns(const SparsePattern& pattern, std::span<const double> h,
+                        std::span<const std::uint8_t> held, const LMOptions& options,
+                        std::span<double> columns, int k) {
+  const auto n = static_cast<std::size_t>(pattern.n);
+  const std::vector<double> scale = scales(pattern, h, held);
+  bool ok = all_finite(h);
+  if (ok) {
+    const RegularFactor factor(pattern, h, scale, options);
+    ok = factor.ok();
+    for (std::size_t c = 0; ok && c < static_cast<std::size_t>(k); ++c) {
+      for (std::size_t i = 0; i < n; ++i) columns[c * n + i] *= factor.uses(i) ? scale[i] : 0.0;
+    }
+    if (ok) factor.linear().solve_many(columns, k);
+    for (std::size_t c = 0; ok && c < static_cast<std::size_t>(k); ++c) {
+      for (std::size_t i = 0; i < n; ++i) columns[c * n + i] *= factor.uses(i) ? scale[i] : nan;
+    }
+  }
+  if (!ok) std::fill(columns.begin(), columns.end(), nan);
+  return ok;
 }
 
 }  // namespace jointlight

@@ -16,6 +16,9 @@ struct Covariance {
   // LMOptions::covariance_max_size, or where h is not finite.
   std::vector<double> matrix;
 
+  // Above that size instead: the pairs of the pattern, in its order [nnz].
+  std::vector<double> sparse;
+
   // Groups of coordinates bound together by a degenerate direction, each sorted, ordered by their
   // first member; one alone has no influence on the data.
   std::vector<std::vector<int>> degenerate;
@@ -25,5 +28,12 @@ struct Covariance {
 // rest is marginal over whatever the data do determine of the degenerate coordinates.
 Covariance covariance(const SparsePattern& pattern, std::span<const double> h,
                       std::span<const std::uint8_t> held, const LMOptions& options);
+
+// Columns C w of that covariance C, for right-hand sides w: columns [k][n] is overwritten. Rows of
+// held coordinates are NaN; where the data leave a direction open, one coordinate of it counts as
+// held. Returns false (and NaN) where h is not finite.
+bool covariance_columns(const SparsePattern& pattern, std::span<const double> h,
+                        std::span<const std::uint8_t> held, const LMOptions& options,
+                        std::span<double> columns, int k);
 
 }  // namespace jointlight

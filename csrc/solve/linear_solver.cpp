@@ -35,6 +35,45 @@ class SparseFactor
     }
     return sum;
   }
+
+  // Inverse on the factor's pattern, in elimination order: diagonal [n], and below it in the
+  // order of the factor's values.
+  void invert(std::vector<double>& diagonal, std::vector<double>& below) const {
+    const Eigen::Index n = m_matrix.outerSize();
+    const int* start = m_matrix.outerIndexPtr();
+    const int* row = m_matrix.innerIndexPtr();
+    const double* factor = m_matrix.valuePtr();
+    diagonal.resize(static_cast<std::size_t>(n));
+    below.assign(static_cast<std::size_t>(start[n]), 0.0);
+    std::vector<int> place(static_cast<std::size_t>(n), -1);
+    std::vector<double> sum;
+    for (Eigen::Index j = n - 1; j >= 0; --j) {
+      const int first = start[j], count = start[j + 1] - first;
+      for (int k = 0; k < count; ++k) place[static_cast<std::size_t>(row[first + k])] = k;
+      // z_ij = -sum_k z_ik l_kj over the rows k of column j; all z_ik lie on the pattern.
+      sum.assign(static_cast<std::size_t>(count), 0.0);
+      for (int k = 0; k < count; ++k) {
+        const int c = row[first + k];
+        const double l = factor[first + k];
+        sum[static_cast<std::size_t>(k)] -= l * diagonal[static_cast<std::size_t>(c)];
+        for (int e = start[c]; e < start[c + 1]; ++e) {
+          const int i = place[static_cast<std::size_t>(row[e])];
+          if (i < 0) continue;
+          const double z = below[static_cast<std::size_t>(e)];
+          sum[static_cast<std::size_t>(i)] -= l * z;
+          sum[static_cast<std::size_t>(k)] -= factor[first + i] * z;
+        }
+      }
+      double own = 1.0 / m_diag.coeff(j);
+      for (int k = 0; k < count; ++k) {
+        below[static_cast<std::size_t>(first + k)] = sum[static_cast<std::size_t>(k)];
+        own -= factor[first + k] * sum[static_cast<std::size_t>(k)];
+        place[static_cast<std::size_t>(row[first + k])] = -1;
+      }
+      diagonal[static_cast<std::size_t>(j)] = own;
+    }
+  }
+  const SparseMatrix& below_diagonal() const { return m_matrix; }
 };
 
 }  // namespace
@@ -123,6 +162,57 @@ void LinearSolver::solve(std::span<double> b) const {
     const Eigen::VectorXd solution = w.sparse_factor.solve(vector);
     vector = solution;
   }
+}
+
+void LinearSolver::solve_many(std::span<double> b, int k) const {
+  const Workspace& w = *workspace_;
+  const auto n = static_cast<std::size_t>(pattern_.n);
+  if (method_ == Method::small) {
+    for (int i = 0; i < k; ++i) solve(b.subspan(static_cast<std::size_t>(i) * n, n));
+    return;
+  }
+  Eigen::Map<Eigen::MatrixXd> columns(b.data(), pattern_.n, k);
+  if (method_ == Method::dense) {
+    w.dense_factor.solveInPlace(columns);
+  } else {
+    const Eigen::MatrixXd solution = w.sparse_factor.solve(columns);
+    columns = solution;
+  }
+}
+
+std::vector<double> LinearSolver::selected_inverse() const {
+  const Workspace& w = *workspace_;
+  const auto n = static_cast<std::size_t>(pattern_.n);
+  std::vector<double> values(pattern_.row.size());
+  const auto each_entry = [&](auto&& get) {
+    for (int j = 0; j < pattern_.n; ++j) {
+      for (int k = pattern_.diagonal(j); k < pattern_.diagonal(j + 1); ++k) {
+        values[static_cast<std::size_t>(k)] = get(pattern_.row[static_cast<std::size_t>(k)], j);
+      }
+    }
+  };
+  if (method_ != Method::sparse) {
+    std::vector<double> inverse(n * n, 0.0);
+    for (std::size_t i = 0; i < n; ++i) inverse[i * n + i] = 1.0;
+    solve_many(inverse, pattern_.n);
+    each_entry([&](int i, int j) {
+      return inverse[static_cast<std::size_t>(j) * n + static_cast<std::size_t>(i)];
+    });
+    return values;
+  }
+  std::vector<double> diagonal, below;
+  w.sparse_factor.invert(diagonal, below);
+  const auto& order = w.sparse_factor.permutationP().indices();
+  const SparseMatrix& factor = w.sparse_factor.below_diagonal();
+  each_entry([&](int i, int j) {
+    const int a = order.size() > 0 ? order(i) : i, b = order.size() > 0 ? order(j) : j;
+    if (a == b) return diagonal[static_cast<std::size_t>(a)];
+    const int* row = factor.innerIndexPtr();
+    const int *first = row + factor.outerIndexPtr()[std::min(a, b)],
+              *last = row + factor.outerIndexPtr()[std::min(a, b) + 1];
+    return below[static_cast<std::size_t>(std::lower_bound(first, last, std::max(a, b)) - row)];
+  });
+  return values;
 }
 
 std::vector<double> LinearSolver::pivots() const {

@@ -33,6 +33,13 @@ class LinearSolver {
   // b <- A^-1 b, after a factorisation that was ok.
   void solve(std::span<double> b) const;
 
+  // The same for k right-hand sides, b [k][n].
+  void solve_many(std::span<double> b, int k) const;
+
+  // A^-1 where the pattern has entries, in its order (Takahashi, Fagan & Chin 1973: the inverse on
+  // the pattern of the factor follows from the factor alone).
+  std::vector<double> selected_inverse() const;
+
   // D of L D L^T, by coordinate, in this solver's own elimination order [n].
   std::vector<double> pivots() const;
 

@@ -27,6 +27,10 @@ struct LMOptions {
   // Wall-clock limit in seconds, looked at before every evaluation; 0 = none.
   double time_limit_s = 0.0;
 
+  // The same for each independent group of sources, counting its share of the time; 0 = none. One
+  // that is out of time keeps its best point and leaves the rest to the others.
+  double component_time_limit_s = 0.0;
+
   // First damping, relative to the diagonal of J^T W J.
   double initial_lambda = 1e-3;
 
@@ -46,7 +50,8 @@ struct LMOptions {
   // Compute the covariance at the solution.
   bool covariance = true;
 
-  // Largest number of coordinates for a dense covariance matrix (2000 = 32 MB).
+  // Largest number of coordinates for a dense covariance matrix (2000 = 32 MB); above, only the
+  // pairs that the pattern holds.
   int covariance_max_size = 2000;
 
   // Up to this size the dense factorisation wins whatever the pattern.

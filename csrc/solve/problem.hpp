@@ -43,8 +43,23 @@ class Problem {
   // when its chance of acceptance exceeds 1 - 1/ratio. 1 always linearises, infinity never.
   virtual double cost_ratio() const { return 3.0; }
 
-  // Number of data that count (weight above zero): 0 ends the fit as all_masked, -1 = unknown.
-  virtual long n_data() const { return -1; }
+  // chi2 is a sum of parts, for instance one a source. Parts that share no coordinate are fitted
+  // apart, in step; in one fit, parts have damping of their own.
+  virtual int n_parts() const { return 1; }
+
+  // chi2 by part at the last chi2 or linearize call [n_parts]; empty = one part. A part may be
+  // non-finite without spoiling the others.
+  virtual std::span<const double> parts() const { return {}; }
+
+  // Every coordinate that a part changes with; empty = all of them.
+  virtual std::span<const int> part_coordinates(int /*part*/) const { return {}; }
+
+  // The part whose damping a coordinate takes.
+  virtual int home(int /*coordinate*/) const { return 0; }
+
+  // Number of data of a part that count (weight above zero), -1 = unknown. Without any, its
+  // coordinates have nothing to fit.
+  virtual long n_data(int /*part*/) const { return -1; }
 
   // Longest sensible change of each coordinate in one step [n] (for instance log 4 for the
   // logarithm of a radius); empty = no limit, entries may be infinite.
@@ -52,10 +67,6 @@ class Problem {
 
   // Called for the start and after every trial, with the best point so far. May throw Interrupt.
   virtual void progress(const IterationRecord& /*record*/, std::span<const double> /*x*/) {}
-
-  // Rewrite x in a canonical form with the same chi2, inside the bounds. Returns non-zero if x was
-  // changed; the solver then linearises again, so do it only where a chart nears its edge.
-  virtual int retract(std::span<double> /*x*/) { return 0; }
 };
 
 }  // namespace jointlight

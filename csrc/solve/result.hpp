@@ -62,6 +62,13 @@ struct FitOutcome {
   // and columns of the others are NaN. Empty if not asked for, not to be had, or n too large.
   std::vector<double> covariance;
 
+  // Above LMOptions::covariance_max_size: the same in the pattern's order [nnz], else empty.
+  std::vector<double> sparse_covariance;
+
+  std::vector<int> component;            // [n] independent region, -1 where held
+  std::vector<Status> component_status;  // [regions]
+  std::vector<Status> part_status;       // [parts] no_free_parameters where nothing of it moves
+
   // Groups of coordinates that the data tie only in some combination; a group of one has no
   // influence at all.
   std::vector<std::vector<int>> degenerate;

@@ -3,9 +3,13 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstddef>
+#include <cstdint>
 #include <limits>
 #include <utility>
 
+#include "base/error.hpp"
+#include "solve/covariance.hpp"
 #include "solve/scene_problem.hpp"
 
 namespace jointlight {
@@ -36,19 +40,107 @@ FitOutcome joined(FitOutcome outcome, FitOutcome before) {
   return outcome;
 }
 
+// Covariance of the pattern's pairs, charts folded out.
+void sparse_to_natural(const ParameterMap& map, const SparsePattern& pattern,
+                       std::span<const double> x, std::vector<double>& values) {
+  const std::vector<double> internal = values;
+  const auto entry = [&](int i, int j) {
+    const int at = pattern.find(i, j);
+    return at < 0 ? std::numeric_limits<double>::quiet_NaN()
+                  : internal[static_cast<std::size_t>(at)];
+  };
+  for (int j = 0; j < pattern.n && !values.empty(); ++j) {
+    for (int k = pattern.diagonal(j); k < pattern.diagonal(j + 1); ++k) {
+      const auto at = static_cast<std::size_t>(k);
+      values[at] = map.natural_covariance(x, pattern.row[at], j, entry);
+    }
+  }
+}
+
+// The coordinates of a chart have no meaning of their own: they are held together or not at all.
+void require_whole_charts(const ParameterMap& map, std::span<const std::uint8_t> active) {
+  for (const std::vector<int>& group : map.chart_groups()) {
+    for (const int i : group) {
+      const auto at = static_cast<std::size_t>(i), first = static_cast<std::size_t>(group[0]);
+      require((active[at] != 0) == (active[first] != 0), "active: parameters ", group[0], " and ",
+              i, " describe one ellipse and must be held together");
+    }
+  }
+}
+
+bool has_data(const Scene& scene, const TileSpec& tile) {
+  const ImageSpec& image = scene.images()[static_cast<std::size_t>(tile.image)];
+  for (int y = tile.y_begin; y < tile.y_end; ++y) {
+    const double* row = image.weight.data() + static_cast<std::ptrdiff_t>(y) * image.width;
+    if (std::any_of(row + tile.x_begin, row + tile.x_end, [](double w) { return w > 0.0; })) {
+      return true;
+    }
+  }
+  return false;
+}
+
+// Half a window or more outside of it.
+bool far_outside(const TileView& view, const TileState& state) {
+  const auto off = [](double at, int size) { return at < -0.5 * size || at > 1.5 * size; };
+  return off(state.x0, view.width) || off(state.y0, view.height);
+}
+
+std::vector<std::string> source_statuses(const Plan& plan, const std::vector<TileState>& states,
+                                         std::span<const std::uint8_t> active,
+                                         const FitOutcome& outcome) {
+  const Scene& scene = *plan.scene;
+  const auto n = static_cast<std::size_t>(plan.layout->n_sources);
+  std::vector<int> coordinate(n, -1);  // one that moves, its own for preference
+  std::vector<std::uint8_t> data(n, 0), drawn(n, 0);
+  for (std::size_t t = 0; t < states.size(); ++t) {
+    const TileSpec& tile = scene.tiles()[t];
+    const auto source = static_cast<std::size_t>(tile.source);
+    for (const int i : plan.layout->tiles[t].free) {
+      const auto at = static_cast<std::size_t>(i);
+      const bool own = plan.layout->home[at] == tile.source;
+      if (active[at] != 0 && (own || coordinate[source] < 0)) coordinate[source] = i;
+    }
+    const TileView& view = scene.views()[t];
+    const bool here =
+        view.renderer == Renderer::sky || (states[t].visible && !far_outside(view, states[t]));
+    if (here) drawn[source] = 1;
+    if (data[source] == 0 && has_data(scene, tile)) data[source] = 1;
+  }
+  std::vector<std::string> names;
+  for (std::size_t s = 0; s < n; ++s) {
+    const int i = coordinate[s];
+    if (i < 0) {
+      names.emplace_back("fixed");
+    } else if (data[s] == 0) {
+      names.emplace_back("no_data");
+    } else if (drawn[s] == 0) {
+      names.emplace_back("lost");
+    } else if (plan.layout->home[static_cast<std::size_t>(i)] == static_cast<int>(s)) {
+      names.emplace_back(to_string(outcome.part_status[s]));
+    } else {
+      const int component = outcome.component[static_cast<std::size_t>(i)];
+      names.emplace_back(to_string(outcome.component_status[static_cast<std::size_t>(component)]));
+    }
+  }
+  return names;
+}
+
 }  // namespace
 
-SceneFit fit_scene(std::shared_ptr<const Scene> scene, Backend& backend,
-                   std::span<const double> start, const LMOptions& options,
+SceneFit fit_scene(const Plan& plan, std::span<const double> start,
+                   std::span<const std::uint8_t> active, const LMOptions& options,
                    const ProgressReport& progress, const Replanner& replan) {
   SceneFit result;
   result.natural.assign(start.begin(), start.end());
+  result.plan = plan;
+  std::vector<std::uint8_t> moves(start.size(), 1);
+  if (!active.empty()) moves.assign(active.begin(), active.end());
+  require_whole_charts(plan.scene->parameters(), moves);
   FitOutcome before;
-  std::unique_ptr<Backend> own;
-  for (int plan = 1;; ++plan) {
-    Backend& current = own ? *own : backend;
-    SceneProblem problem(scene, current, true);
-    const ParameterMap& map = scene->parameters();
+  for (int n_plans = 1;; ++n_plans) {
+    const Scene& scene = *result.plan.scene;
+    SceneProblem problem(result.plan.scene, result.plan.layout, *result.plan.backend, true);
+    const ParameterMap& map = scene.parameters();
     problem.on_progress = [&](const IterationRecord& record, std::span<const double> x) {
       progress(continued(record, before), map.to_natural(x));
     };
@@ -62,30 +154,57 @@ SceneFit fit_scene(std::shared_ptr<const Scene> scene, Backend& backend,
     for (std::size_t i = 0; i < x.size(); ++i) {
       if (!std::isfinite(result.natural[i])) x[i] = std::numeric_limits<double>::quiet_NaN();
     }
-    outcome = levenberg_marquardt(problem, std::move(x), rest);
-    result.natural = map.to_natural(outcome.x);
+    outcome = levenberg_marquardt(problem, std::move(x), rest, moves);
+    const std::vector<double> natural = map.to_natural(outcome.x);
+    for (std::size_t i = 0; i < natural.size(); ++i) {
+      if (moves[i] != 0) result.natural[i] = natural[i];
+    }
     map.covariance_to_natural(outcome.x, outcome.covariance);
-    result.n_pixels = scene->n_pixels();
-    double chi2 = std::numeric_limits<double>::quiet_NaN();
+    sparse_to_natural(map, problem.pattern(), outcome.x, outcome.sparse_covariance);
+    result.n_pixels_tiles = scene.owned_pixels();
     try {
-      chi2 = problem.chi2(outcome.x);
+      problem.chi2(outcome.x);
     } catch (const Interrupt&) {
       outcome.status = Status::interrupted;
     }
-    result.chi2_images = problem.chi2_images();
-    if (!std::isfinite(chi2)) {
-      std::fill(result.chi2_images.begin(), result.chi2_images.end(), chi2);
-    }
-    const bool again =
-        std::isfinite(chi2) && plan < max_plans && outcome.status != Status::interrupted &&
-        outcome.status != Status::timed_out && outcome.status != Status::max_iterations &&
-        !scene->covers(problem.tile_states());
+    result.chi2_tiles = problem.chi2_tiles();
+    result.chi2_tiles.resize(scene.tiles().size(), std::numeric_limits<double>::quiet_NaN());
+    std::vector<TileState> states = problem.tile_states();
+    states.resize(scene.tiles().size());
+    result.source_status = source_statuses(result.plan, states, moves, outcome);
+    const bool again = n_plans < max_plans && outcome.status != Status::interrupted &&
+                       outcome.status != Status::timed_out &&
+                       outcome.status != Status::max_iterations &&
+                       outcome.status != Status::non_finite && !scene.covers(states);
     outcome = joined(std::move(outcome), std::move(before));
     if (!again) return result;
     before = std::move(outcome);
-    scene = std::make_shared<const Scene>(scene->respecified(result.natural));
-    own = replan(scene);
+    result.plan = replan(std::make_shared<const Scene>(scene.respecified(result.natural)));
   }
+}
+
+std::vector<double> natural_covariance_columns(const Plan& plan, std::span<const double> natural,
+                                               std::span<const std::uint8_t> held,
+                                               std::span<const int> indices,
+                                               const LMOptions& options) {
+  SceneProblem problem(plan.scene, plan.layout, *plan.backend, true);
+  const ParameterMap& map = plan.scene->parameters();
+  const std::size_t n = natural.size(), k = indices.size();
+  const std::vector<double> x = map.to_internal(natural);
+  std::vector<double> g(n), h(problem.pattern().row.size()), columns(k * n, 0.0);
+  problem.linearize(x, g, h);
+  for (std::size_t c = 0; c < k; ++c) {
+    map.add_natural_row(x, indices[c], std::span<double>(columns).subspan(c * n, n));
+  }
+  covariance_columns(problem.pattern(), h, held, options, columns, static_cast<int>(k));
+  std::vector<double> result(k * n);
+  for (std::size_t c = 0; c < k; ++c) {
+    const auto column = std::span<const double>(columns).subspan(c * n, n);
+    for (std::size_t i = 0; i < n; ++i) {
+      result[c * n + i] = map.natural_component(x, static_cast<int>(i), column);
+    }
+  }
+  return result;
 }
 
 }  // namespace jointlight

@@ -7,6 +7,7 @@
 #include <memory>
 
 #include "backend/backend.hpp"
+#include "solve/normal_layout.hpp"
 #include "solve/problem.hpp"
 
 namespace jointlight {
@@ -14,22 +15,33 @@ namespace jointlight {
 class SceneProblem final : public Problem {
  public:
   // `internal` coordinates are the charts of ParameterMap (what a fit uses); natural ones are
-  // those of the user.
-  SceneProblem(std::shared_ptr<const Scene> scene, Backend& backend, bool internal);
+  // those of the user. The layout must be that of the scene.
+  SceneProblem(std::shared_ptr<const Scene> scene, std::shared_ptr<const NormalLayout> layout,
+               Backend& backend, bool internal);
 
   int size() const override { return scene_->parameters().n_free(); }
   std::span<const double> lower() const override { return scene_->parameters().lower(); }
   std::span<const double> upper() const override { return scene_->parameters().upper(); }
-  const SparsePattern& pattern() const override { return pattern_; }
+  const SparsePattern& pattern() const override { return layout_->pattern; }
   double chi2(std::span<const double> x) override;
   double linearize(std::span<const double> x, std::span<double> g, std::span<double> h) override;
   double cost_ratio() const override { return 1.0; }  // chi2 renders the same lanes
-  long n_data() const override;
   std::span<const double> max_step() const override { return scene_->parameters().max_step(); }
   void progress(const IterationRecord& record, std::span<const double> x) override;
 
+  // Parts are sources: the pixels that they own, and the priors at home with them.
+  int n_parts() const override { return layout_->n_sources; }
+  std::span<const double> parts() const override { return parts_; }
+  std::span<const int> part_coordinates(int part) const override {
+    return layout_->source_coordinates[static_cast<std::size_t>(part)];
+  }
+  int home(int coordinate) const override {
+    return layout_->home[static_cast<std::size_t>(coordinate)];
+  }
+  long n_data(int part) const override { return layout_->n_data[static_cast<std::size_t>(part)]; }
+
   // At the coordinates of the last chi2 or linearize call.
-  const std::vector<double>& chi2_images() const { return chi2_images_; }
+  const std::vector<double>& chi2_tiles() const { return sums_.chi2; }
   const std::vector<TileState>& tile_states() const { return tiles_; }
 
   // Derivatives of image `image` by every free coordinate: [n_free][height][width].
@@ -40,29 +52,23 @@ class SceneProblem final : public Problem {
   std::function<void(const IterationRecord&, std::span<const double>)> on_progress;
 
  private:
-  // Free coordinates that a tile depends on, and d(lane weights)/d(coordinate) for them.
-  struct TileColumns {
-    std::vector<int> free;                 // sorted, distinct
-    std::vector<std::vector<int>> column;  // [slot][entry of its row] -> position in `free`
-    std::vector<double> matrix;            // [free.size()][n_lanes]
-  };
-
+  // False if nothing could be drawn as asked.
   bool prepare(std::span<const double> x);
   void fill_columns();
-  void fold(const LaneSums& sums, std::span<double> g, std::span<double> h) const;
+  void fold(std::span<double> g, std::span<double> h) const;
+  double sum_parts(std::span<const double> x);
 
   std::shared_ptr<const Scene> scene_;
+  std::shared_ptr<const NormalLayout> layout_;
   Backend& backend_;
   bool internal_;
-  SparsePattern pattern_;
-  std::vector<TileColumns> columns_;
-  std::vector<std::vector<int>> positions_;  // [pair][ia * n_b + ib] into the pattern's values
+  std::vector<std::vector<double>> columns_;  // [tile][free][n_lanes] d(lane weights)/d(coordinate)
   ParameterState state_;
   std::vector<TileState> tiles_;
   std::vector<Chain> chains_;
   std::vector<AlignedBuffer<double>> table_memory_;
   LaneSums sums_;
-  std::vector<double> chi2_images_;
+  std::vector<double> parts_;
 };
 
 }  // namespace jointlight

@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <stdexcept>
 
+#include "solve/disjoint_sets.hpp"
+
 namespace jointlight {
 
 int SparsePattern::find(int i, int j) const {
@@ -68,31 +70,49 @@ SparsePattern SparsePattern::from_groups(int n, std::span<const std::vector<int>
   return from_pairs(n, std::move(pairs));
 }
 
-std::vector<int> SparsePattern::components() const {
-  std::vector<int> parent(static_cast<std::size_t>(n));
-  for (int j = 0; j < n; ++j) parent[static_cast<std::size_t>(j)] = j;
-  const auto root = [&](int i) {
-    while (parent[static_cast<std::size_t>(i)] != i) {
-      auto& up = parent[static_cast<std::size_t>(i)];
-      up = parent[static_cast<std::size_t>(up)];
-      i = up;
-    }
-    return i;
-  };
+std::vector<std::vector<int>> SparsePattern::components(
+    std::span<const std::uint8_t> active) const {
+  DisjointSets sets(static_cast<std::size_t>(n));
+  const auto is_active = [&](int i) { return active[static_cast<std::size_t>(i)] != 0; };
   for (int j = 0; j < n; ++j) {
     for (int k = diagonal(j); k < diagonal(j + 1); ++k) {
-      const int a = root(row[static_cast<std::size_t>(k)]), b = root(j);
-      parent[static_cast<std::size_t>(std::max(a, b))] = std::min(a, b);
+      const int i = row[static_cast<std::size_t>(k)];
+      if (is_active(i) && is_active(j)) {
+        sets.join(static_cast<std::size_t>(i), static_cast<std::size_t>(j));
+      }
     }
   }
-  std::vector<int> label(static_cast<std::size_t>(n));
-  int count = 0;
+  std::vector<std::vector<int>> result;
+  std::vector<int> label(static_cast<std::size_t>(n), -1);
   for (int j = 0; j < n; ++j) {
-    // A root is its component's smallest index, so its label is already known for j > root.
-    const int r = root(j);
-    label[static_cast<std::size_t>(j)] = r == j ? count++ : label[static_cast<std::size_t>(r)];
+    if (!is_active(j)) continue;
+    int& number = label[sets.root(static_cast<std::size_t>(j))];
+    if (number < 0) {
+      number = static_cast<int>(result.size());
+      result.emplace_back();
+    }
+    result[static_cast<std::size_t>(number)].push_back(j);
   }
-  return label;
+  return result;
+}
+
+SparsePattern SparsePattern::restricted(std::span<const int> coordinates,
+                                        std::vector<int>& entries) const {
+  SparsePattern part{.n = static_cast<int>(coordinates.size()), .column_start = {0}, .row = {}};
+  entries.clear();
+  for (const int j : coordinates) {
+    auto inside = coordinates.begin();
+    for (int k = diagonal(j); k < diagonal(j + 1); ++k) {
+      const int i = row[static_cast<std::size_t>(k)];
+      inside = std::lower_bound(inside, coordinates.end(), i);
+      if (inside == coordinates.end()) break;
+      if (*inside != i) continue;
+      part.row.push_back(static_cast<int>(inside - coordinates.begin()));
+      entries.push_back(k);
+    }
+    part.column_start.push_back(part.nonzeros());
+  }
+  return part;
 }
 
 void symmetric_multiply(const SparsePattern& pattern, std::span<const double> values,

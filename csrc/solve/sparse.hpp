@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <span>
 #include <utility>
 #include <vector>
@@ -36,8 +37,12 @@ struct SparsePattern {
   // Arbitrary (i, j) pairs, either triangle, repeats allowed.
   static SparsePattern from_pairs(int n, std::vector<std::pair<int, int>> pairs);
 
-  // Label 0, 1, ... of each coordinate's connected component, numbered by first appearance.
-  std::vector<int> components() const;  // [n]
+  // Connected components of the coordinates that are active [n], each sorted, ordered by their
+  // first member.
+  std::vector<std::vector<int>> components(std::span<const std::uint8_t> active) const;
+
+  // The pattern among some coordinates (ascending); entries: position here of each of its own.
+  SparsePattern restricted(std::span<const int> coordinates, std::vector<int>& entries) const;
 };
 
 // y = A x for the symmetric matrix A given by its lower triangle.

@@ -6,7 +6,8 @@
 //   data, weights ----------------------> [residual, normal] -> chi2, J^T W r, J^T W J by tile pair
 //
 // An executor offers `for_tiles` (render work, one worker per tile or several for a large one),
-// the steps below on a worker, and `for_bands` (rows of an image, summed in a fixed order).
+// the steps below on a worker, and `for_bands` (rows of an image, summed in a fixed order). It may
+// go through the images in batches, and leave out what has not changed since the last evaluation.
 #pragma once
 
 #include <span>
@@ -34,10 +35,13 @@ void render_tile(Worker& worker, const TileView& view, const TileState& state) {
 
 template <class Exec>
 void evaluate(Exec& exec, std::span<const TileState> states, bool derivatives) {
-  exec.for_tiles([&](auto& worker, const TileView& view, int tile) {
-    render_tile(worker, view, states[static_cast<std::size_t>(tile)]);
-  });
-  exec.for_bands(states, derivatives);
+  exec.begin(states, derivatives);
+  for (int batch = 0; batch < exec.n_batches(); ++batch) {
+    exec.for_tiles(batch, [&](auto& worker, const TileView& view, int tile) {
+      render_tile(worker, view, states[static_cast<std::size_t>(tile)]);
+    });
+    exec.for_bands(batch, states, derivatives);
+  }
 }
 
 }  // namespace jointlight

@@ -40,7 +40,7 @@ class LeastSquares : public jointlight::Problem {
   std::span<const double> upper() const override { return upper_bound; }
   std::span<const double> max_step() const override { return step_limit; }
   double cost_ratio() const override { return ratio; }
-  long n_data() const override { return data; }
+  long n_data(int /*part*/) const override { return data; }
   const jointlight::SparsePattern& pattern() const override { return pattern_; }
 
   double chi2(std::span<const double> x) override {

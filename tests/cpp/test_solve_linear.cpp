@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// sources: csrc/solve/lm.cpp csrc/solve/damped.cpp csrc/solve/covariance.cpp
+// sources: csrc/solve/lm.cpp csrc/solve/descent.cpp csrc/solve/region.cpp csrc/solve/damped.cpp
+// sources: csrc/solve/covariance.cpp
 // sources: csrc/solve/linear_solver.cpp csrc/solve/sparse.cpp csrc/solve/result.cpp
 // needs: eigen
 // Linear algebra: patterns, the three factorisations, covariance, large banded problems.
@@ -57,7 +58,15 @@ void patterns() {
   CHECK(p.nonzeros() == 8);
   CHECK(p.find(1, 4) >= 0 && p.find(1, 4) == p.find(4, 1));
   CHECK(p.find(2, 4) == -1);
-  CHECK((p.components() == std::vector<int>{0, 1, 1, 2, 1, 3}));
+  std::vector<std::uint8_t> active(6, 1);
+  CHECK((p.components(active) == std::vector<std::vector<int>>{{0}, {1, 2, 4}, {3}, {5}}));
+  active[1] = 0;
+  CHECK((p.components(active) == std::vector<std::vector<int>>{{0}, {2}, {3}, {4}, {5}}));
+  std::vector<int> entries;
+  const SparsePattern part = p.restricted(std::vector<int>{1, 2, 5}, entries);
+  CHECK(part.valid() && part.n == 3 && part.nonzeros() == 4 && part.find(0, 1) == 1);
+  for (int k = 0; k < 4; ++k) CHECK(entries[static_cast<std::size_t>(k)] >= 0);
+  CHECK(entries[1] == p.find(2, 1) && entries[3] == p.diagonal(5));
   CHECK(SparsePattern::dense(5).valid() && SparsePattern::dense(5).nonzeros() == 15);
   CHECK(SparsePattern::dense(0).valid());
   SparsePattern broken = p;
@@ -172,6 +181,34 @@ void covariance_is_the_inverse() {
         if (i == 1) continue;
         CHECK_NEAR(product[i] / unit[i] * unit[j], i == j ? 1.0 : 0.0, 1e-11);
       }
+    }
+    // Only the pattern's pairs, and any columns by themselves.
+    LMOptions large;
+    large.covariance_max_size = 2;
+    large.dense_max_size = 1;
+    const auto selected = covariance(pattern, values, held, large);
+    CHECK(selected.matrix.empty() && selected.sparse.size() == values.size());
+    for (int j = 0; j < n; ++j) {
+      for (int k = pattern.diagonal(j); k < pattern.diagonal(j + 1); ++k) {
+        const auto i = static_cast<std::size_t>(pattern.row[static_cast<std::size_t>(k)]);
+        const double value = selected.sparse[static_cast<std::size_t>(k)];
+        const double whole = c.matrix[i * size + static_cast<std::size_t>(j)];
+        CHECK(std::isnan(value) == std::isnan(whole));
+        if (!std::isnan(whole)) {
+          CHECK_NEAR(value * unit[i] * unit[static_cast<std::size_t>(j)],
+                     whole * unit[i] * unit[static_cast<std::size_t>(j)], 1e-12);
+        }
+      }
+    }
+    std::vector<double> columns(2 * size, 0.0);
+    columns[0] = columns[size + size - 1] = 1.0;
+    CHECK(covariance_columns(pattern, values, held, large, columns, 2));
+    for (std::size_t i = 0; i < size; ++i) {
+      CHECK(std::isnan(columns[i]) == (i == 1));
+      if (i == 1) continue;
+      CHECK_NEAR(columns[i] * unit[i] * unit[0], c.matrix[i * size] * unit[i] * unit[0], 1e-12);
+      CHECK_NEAR(columns[size + i] * unit[i] * unit[size - 1],
+                 c.matrix[i * size + size - 1] * unit[i] * unit[size - 1], 1e-12);
     }
   }
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// sources: csrc/solve/lm.cpp csrc/solve/damped.cpp csrc/solve/covariance.cpp
+// sources: csrc/solve/lm.cpp csrc/solve/descent.cpp csrc/solve/region.cpp csrc/solve/damped.cpp
+// sources: csrc/solve/covariance.cpp
 // sources: csrc/solve/linear_solver.cpp csrc/solve/sparse.cpp csrc/solve/result.cpp
 // needs: eigen
 // Every status, non-finite regions, interruption, degenerate columns.
@@ -184,31 +185,6 @@ void degenerate_columns() {
   CHECK_NEAR(fit.covariance[14] / regular.covariance[4], 1.0, 1e-9);
 }
 
-// An angle written back into one turn after each accepted step.
-class Wrapped final : public LeastSquares {
- public:
-  using LeastSquares::LeastSquares;
-  int retract(std::span<double> x) override {
-    const double turn = 2.0 * std::acos(-1.0), wrapped = x[0] - turn * std::floor(x[0] / turn);
-    const bool changed = wrapped != x[0];
-    x[0] = wrapped;
-    n_changed += changed ? 1 : 0;
-    return changed ? 1 : 0;
-  }
-  int n_changed = 0;
-};
-
-void retraction() {
-  Wrapped problem(1, 2, [](const Complex* x, Complex* r) {
-    r[0] = std::cos(x[0]) - std::cos(0.3);
-    r[1] = std::sin(x[0]) - std::sin(0.3);
-  });
-  const FitOutcome fit = levenberg_marquardt(problem, {-1.0 - 4.0 * std::acos(-1.0)});
-  print("retraction", fit);
-  CHECK(is_success(fit.status) && problem.n_changed > 0);
-  CHECK_NEAR(fit.x[0], 0.3, 1e-8);
-}
-
 void bad_arguments() {
   LeastSquares problem = decay();
   int thrown = 0;
@@ -236,7 +212,6 @@ int main() {
   no_way_down();
   non_finite_region();
   degenerate_columns();
-  retraction();
   bad_arguments();
   CHECK(static_cast<int>(seen.size()) == jointlight::n_statuses);
   return check::result();

@@ -2,8 +2,10 @@
 #include "backend/cpu/cpu_backend.hpp"
 
 #include <algorithm>
+#include <cstdint>
 #include <sstream>
 
+#include "backend/cpu/band_plan.hpp"
 #include "backend/cpu/kernels.hpp"
 #include "backend/cpu/thread_pool.hpp"
 #include "stages/pipeline.hpp"
@@ -13,42 +15,52 @@ namespace {
 
 std::size_t at(int i) { return static_cast<std::size_t>(i); }
 
-constexpr std::size_t block_size = n_lanes * n_lanes;
-
 // Scratch of one worker thread, sized for the largest tile of the scene.
 struct Scratch {
   AlignedBuffer<double> fourier, wings, pixel, rows, sky;
   std::vector<const double*> lanes;
 };
 
-// A band of rows of one image with everything it accumulates.
-struct BandPlan {
-  int image = 0;
-  std::vector<int> tiles, pairs;  // scene indices
-  std::vector<BandTile> band_tiles;
-  std::vector<BandPair> band_pairs;
-  AlignedBuffer<double> blocks, gradients;
-  Band band;
+// What a tile's fields and its share of the model were last computed for. Its fields do not depend
+// on the amplitude.
+struct Drawn {
+  double key[7] = {};  // x0, y0, S, shape
+  double value[n_lanes] = {};
+  bool known = false, visible = false;
+  bool in_memory = false;  // the fields are there
+
+  // True if the state differs from the last one, which it replaces.
+  bool update(const TileState& state) {
+    const double now[7] = {state.x0,   state.y0,       state.S[0],    state.S[1],
+                           state.S[2], state.shape[0], state.shape[1]};
+    const bool same_fields = known && visible == state.visible && std::equal(now, now + 7, key);
+    const bool same = same_fields && std::equal(value, value + n_lanes, state.value);
+    if (!same_fields) in_memory = false;
+    known = true;
+    visible = state.visible;
+    std::copy_n(now, 7, key);
+    std::copy_n(state.value, n_lanes, value);
+    return !same;
+  }
 };
 
 class CpuBackend final : public Backend {
  public:
-  CpuBackend(std::shared_ptr<const Scene> scene, int n_threads)
+  CpuBackend(std::shared_ptr<const Scene> scene, int n_threads, std::size_t field_bytes)
       : scene_(std::move(scene)),
         n_threads_(n_threads > 0 ? n_threads : default_threads()),
         kernels_(kernels()),
-        views_(scene_->views()) {
-    allocate_fields();
+        views_(scene_->views()),
+        drawn_(views_.size()) {
+    plan_fields(field_bytes / sizeof(double));
     allocate_scratch();
-    plan_bands();
+    bands_ = plan_bands(*scene_, views_);
   }
 
   void render(std::span<const TileState> states, int image, double* out) override {
     const ImageSpec& spec = scene_->images()[at(image)];
     std::fill_n(out, at(spec.width) * at(spec.height), 0.0);
-    for_tiles([&](auto& worker, const TileView& view,
-                  int tile) { render_tile(worker, view, states[at(tile)]); },
-              image);
+    draw(states, scene_->image_tiles()[at(image)]);
     std::vector<double> lanes;
     for (int t : scene_->image_tiles()[at(image)]) {
       const TileView& view = views_[at(t)];
@@ -67,8 +79,7 @@ class CpuBackend final : public Backend {
 
   FieldsView fields(std::span<const TileState> states, int tile) override {
     const TileView& view = views_[at(tile)];
-    WideWorker worker{*this};
-    render_tile(worker, view, states[at(tile)]);
+    draw(states, {&tile, 1});
     if (view.renderer != Renderer::sky) return {view.fields, view.row_stride};
     sky_fields_.resize(view.row_stride * at(view.height));
     for (int y = 0; y < view.height; ++y) {
@@ -77,29 +88,19 @@ class CpuBackend final : public Backend {
     return {sky_fields_.data(), view.row_stride};
   }
 
-  void chi2(std::span<const TileState> states, std::span<double> per_image) override {
+  void chi2(std::span<const TileState> states, std::span<double> per_tile) override {
     evaluate(*this, states, false);
-    sum_chi2(per_image);
+    sum_chi2(per_tile);
   }
 
   void linearize(std::span<const TileState> states, LaneSums& sums) override {
     evaluate(*this, states, true);
-    sums.chi2.resize(scene_->images().size());
+    sums.chi2.resize(views_.size());
     sum_chi2(sums.chi2);
-    sums.blocks.assign(scene_->pairs().size() * block_size, 0.0);
+    sums.blocks.assign(scene_->pairs().size() * n_lanes * n_lanes, 0.0);
     sums.gradients.assign(views_.size() * n_lanes, 0.0);
     // Bands in order: the same sums for any number of threads.
-    for (const BandPlan& plan : bands_) {
-      for (std::size_t p = 0; p < plan.pairs.size(); ++p) {
-        double* target = &sums.blocks[at(plan.pairs[p]) * block_size];
-        const double* source = plan.blocks.data() + p * block_size;
-        for (std::size_t i = 0; i < block_size; ++i) target[i] += source[i];
-      }
-      for (std::size_t t = 0; t < plan.tiles.size(); ++t) {
-        double* target = &sums.gradients[at(plan.tiles[t]) * n_lanes];
-        for (int i = 0; i < n_lanes; ++i) target[i] += plan.gradients[t * n_lanes + at(i)];
-      }
-    }
+    for (const BandPlan& plan : bands_) plan.add_normal(sums);
   }
 
   std::string describe() const override {
@@ -110,31 +111,38 @@ class CpuBackend final : public Backend {
 
   // ---- executor (stages/pipeline.hpp) ----
 
-  template <class Body>
-  void for_tiles(const Body& body, int image = -1) {
-    // Large tiles one after the other with all threads inside, the rest side by side.
-    std::vector<int> large, small;
-    double total = 0.0;
-    for (std::size_t t = 0; t < views_.size(); ++t) total += cost(views_[t]);
-    for (std::size_t t = 0; t < views_.size(); ++t) {
-      if (image >= 0 && scene_->tiles()[t].image != image) continue;
-      const bool is_large =
-          n_threads_ > 1 && cost(views_[t]) * n_threads_ > 0.5 * total && cost(views_[t]) > 4096.0;
-      (is_large ? large : small).push_back(static_cast<int>(t));
+  // Notes what changed since the last evaluation and what of it has to be computed.
+  void begin(std::span<const TileState> states, bool derivatives) {
+    const auto wanted = derivatives ? BandPlan::Level::normal : BandPlan::Level::chi2;
+    note_changes(states);
+    wanted_.assign(views_.size(), 0);
+    for (BandPlan& plan : bands_) {
+      if (plan.level >= wanted) continue;
+      for (const int t : plan.tiles) wanted_[at(t)] = 1;
     }
-    for (int t : large) {
-      WideWorker worker{*this};
-      body(worker, views_[at(t)], t);
-    }
-    parallel_for(static_cast<int>(small.size()), n_threads_, [&](int i, int thread) {
-      SerialWorker worker{*this, thread};
-      body(worker, views_[at(small[at(i)])], small[at(i)]);
-    });
   }
 
-  void for_bands(std::span<const TileState> states, bool derivatives) {
-    parallel_for(static_cast<int>(bands_.size()), n_threads_, [&](int i, int thread) {
-      BandPlan& plan = bands_[at(i)];
+  int n_batches() const { return static_cast<int>(batches_.size()); }
+
+  template <class Body>
+  void for_tiles(int batch, const Body& body) {
+    std::vector<int> todo;
+    for (const int image : batches_[at(batch)]) {
+      for (const int t : scene_->image_tiles()[at(image)]) {
+        if (wanted_[at(t)] != 0) todo.push_back(t);
+      }
+    }
+    for_these(todo, body);
+  }
+
+  void for_bands(int batch, std::span<const TileState> states, bool derivatives) {
+    const auto wanted = derivatives ? BandPlan::Level::normal : BandPlan::Level::chi2;
+    std::vector<BandPlan*> todo;
+    for (BandPlan& plan : bands_) {
+      if (batch_of_image_[at(plan.image)] == batch && plan.level < wanted) todo.push_back(&plan);
+    }
+    parallel_for(static_cast<int>(todo.size()), n_threads_, [&](int i, int thread) {
+      BandPlan& plan = *todo[at(i)];
       Scratch& scratch = scratch_[at(thread)];
       for (std::size_t t = 0; t < plan.tiles.size(); ++t) {
         plan.band_tiles[t].value = states[at(plan.tiles[t])].value;
@@ -148,6 +156,7 @@ class CpuBackend final : public Backend {
         std::fill_n(plan.gradients.data(), plan.gradients.size(), 0.0);
       }
       kernels_.band(plan.band);
+      plan.level = wanted;
     });
   }
 
@@ -234,12 +243,81 @@ class CpuBackend final : public Backend {
     return memory;
   }
 
-  void allocate_fields() {
-    fields_.resize(views_.size());
+  // Calls body(worker, view, tile) for those whose fields are not in memory: large tiles one after
+  // the other with all threads inside, the rest side by side.
+  template <class Body>
+  void for_these(std::span<const int> tiles, const Body& body) {
+    if (tiles.empty()) return;
+    load_batch(batch_of_image_[at(scene_->tiles()[at(tiles[0])].image)]);
+    std::vector<int> large, small;
+    double total = 0.0;
+    for (const int t : tiles) total += drawn_[at(t)].in_memory ? 0.0 : cost(views_[at(t)]);
+    for (const int t : tiles) {
+      if (drawn_[at(t)].in_memory) continue;
+      const double own = cost(views_[at(t)]);
+      const bool is_large = n_threads_ > 1 && own * n_threads_ > 0.5 * total && own > 4096.0;
+      (is_large ? large : small).push_back(t);
+    }
+    for (const int t : large) {
+      WideWorker worker{*this};
+      body(worker, views_[at(t)], t);
+    }
+    parallel_for(static_cast<int>(small.size()), n_threads_, [&](int i, int thread) {
+      SerialWorker worker{*this, thread};
+      body(worker, views_[at(small[at(i)])], small[at(i)]);
+    });
+    for (const int t : tiles) drawn_[at(t)].in_memory = true;
+  }
+
+  // Fields of some tiles of one image.
+  void draw(std::span<const TileState> states, std::span<const int> tiles) {
+    note_changes(states);
+    for_these(tiles, [&](auto& worker, const TileView& view, int tile) {
+      render_tile(worker, view, states[at(tile)]);
+    });
+  }
+
+  void note_changes(std::span<const TileState> states) {
+    changed_.assign(views_.size(), 0);
+    for (std::size_t t = 0; t < views_.size(); ++t) changed_[t] = drawn_[t].update(states[t]);
+    for (BandPlan& plan : bands_) {
+      for (const int t : plan.tiles) {
+        if (changed_[at(t)] != 0) plan.level = BandPlan::Level::stale;
+      }
+    }
+  }
+
+  void load_batch(int batch) {
+    if (batch == loaded_) return;
+    loaded_ = batch;
+    for (Drawn& drawn : drawn_) drawn.in_memory = false;
+  }
+
+  // Images in batches whose fields fit into the allowance [doubles], or one by one.
+  void plan_fields(std::size_t allowance) {
+    std::size_t largest = 0, used = 0;
+    std::vector<std::size_t> offset(views_.size(), 0);
+    for (std::size_t i = 0; i < scene_->images().size(); ++i) {
+      std::size_t size = 0;
+      for (const int t : scene_->image_tiles()[i]) {
+        const TileView& view = views_[at(t)];
+        if (view.renderer == Renderer::sky) continue;
+        offset[at(t)] = size;
+        size += (view.row_stride * at(view.height) + 7) / 8 * 8;
+      }
+      if (batches_.empty() || used + size > allowance) {
+        batches_.emplace_back();
+        used = 0;
+      }
+      for (const int t : scene_->image_tiles()[i]) offset[at(t)] += used;
+      batches_.back().push_back(static_cast<int>(i));
+      batch_of_image_.push_back(static_cast<int>(batches_.size()) - 1);
+      used += size;
+      largest = std::max(largest, used);
+    }
+    fields_.resize(largest);
     for (std::size_t t = 0; t < views_.size(); ++t) {
-      if (views_[t].renderer == Renderer::sky) continue;
-      fields_[t].resize(views_[t].row_stride * at(views_[t].height));
-      views_[t].fields = fields_[t].data();
+      if (views_[t].renderer != Renderer::sky) views_[t].fields = fields_.data() + offset[t];
     }
   }
 
@@ -272,71 +350,27 @@ class CpuBackend final : public Backend {
       scratch.fourier.resize(phase_offset_ + phases);
       scratch.wings.resize(wings);
       scratch.pixel.resize(pixel);
-      scratch.rows.resize(3 * width);
+      scratch.rows.resize(4 * width);
       scratch.sky.resize(most_skies * width * n_lanes);
       scratch.lanes.resize(most_tiles);
     }
   }
 
-  void plan_bands() {
-    for (std::size_t i = 0; i < scene_->images().size(); ++i) {
-      const ImageSpec& image = scene_->images()[i];
-      const int rows = std::max(16, (image.height + 31) / 32);
-      for (int y = 0; y < image.height; y += rows) {
-        const int end = std::min(image.height, y + rows);
-        BandPlan plan;
-        plan.image = static_cast<int>(i);
-        std::vector<int> local(views_.size(), -1);
-        int n_skies = 0;
-        for (int t : scene_->image_tiles()[i]) {
-          const TileView& view = views_[at(t)];
-          if (view.y0 >= end || view.y0 + view.height <= y) continue;
-          local[at(t)] = static_cast<int>(plan.tiles.size());
-          plan.tiles.push_back(t);
-          const bool plane = scene_->tiles()[at(t)].geometry.kind == ComponentKind::plane_sky;
-          const bool is_sky = view.renderer == Renderer::sky;
-          plan.band_tiles.push_back({&view, nullptr, plane ? 3 : 1, is_sky ? n_skies++ : -1});
-        }
-        if (plan.tiles.empty()) continue;
-        for (int p : scene_->image_pairs()[i]) {
-          const TilePair& pair = scene_->pairs()[at(p)];
-          if (pair.y_begin >= end || pair.y_end <= y) continue;
-          plan.pairs.push_back(p);
-          plan.band_pairs.push_back({local[at(pair.a)], local[at(pair.b)], pair.x_begin, pair.x_end,
-                                     pair.y_begin, pair.y_end, nullptr});
-        }
-        plan.blocks.resize(plan.pairs.size() * block_size);
-        plan.gradients.resize(plan.tiles.size() * n_lanes);
-        plan.band.data = image.data.data();
-        plan.band.weight = image.weight.data();
-        plan.band.likelihood = image.likelihood;
-        plan.band.width = image.width;
-        plan.band.y_begin = y;
-        plan.band.y_end = end;
-        bands_.push_back(std::move(plan));
-      }
-    }
-    for (BandPlan& plan : bands_) {
-      for (std::size_t p = 0; p < plan.band_pairs.size(); ++p) {
-        plan.band_pairs[p].block = plan.blocks.data() + p * block_size;
-      }
-      plan.band.tiles = plan.band_tiles.data();
-      plan.band.n_tiles = static_cast<int>(plan.band_tiles.size());
-      plan.band.n_pairs = static_cast<int>(plan.band_pairs.size());
-      plan.band.gradients = plan.gradients.data();
-    }
-  }
-
-  void sum_chi2(std::span<double> per_image) const {
-    std::fill(per_image.begin(), per_image.end(), 0.0);
-    for (const BandPlan& plan : bands_) per_image[at(plan.image)] += plan.band.chi2;
+  void sum_chi2(std::span<double> per_tile) const {
+    std::fill(per_tile.begin(), per_tile.end(), 0.0);
+    for (const BandPlan& plan : bands_) plan.add_chi2(per_tile);
   }
 
   std::shared_ptr<const Scene> scene_;
   int n_threads_;
   const KernelTable& kernels_;
   std::vector<TileView> views_;
-  std::vector<AlignedBuffer<double>> fields_;
+  std::vector<Drawn> drawn_;
+  std::vector<std::uint8_t> changed_, wanted_;  // [n_tiles]
+  std::vector<std::vector<int>> batches_;       // images
+  std::vector<int> batch_of_image_;
+  int loaded_ = 0;  // batch whose fields are in memory
+  AlignedBuffer<double> fields_;
   std::vector<double> sky_fields_;  // filled only when asked for
   std::vector<Scratch> scratch_;
   std::size_t phase_offset_ = 0;
@@ -345,8 +379,9 @@ class CpuBackend final : public Backend {
 
 }  // namespace
 
-std::unique_ptr<Backend> make_cpu_backend(std::shared_ptr<const Scene> scene, int n_threads) {
-  return std::make_unique<CpuBackend>(std::move(scene), n_threads);
+std::unique_ptr<Backend> make_cpu_backend(std::shared_ptr<const Scene> scene, int n_threads,
+                                          std::size_t field_bytes) {
+  return std::make_unique<CpuBackend>(std::move(scene), n_threads, field_bytes);
 }
 
 }  // namespace jointlight

@@ -34,7 +34,8 @@ void run_band(Band& band) {
   double* model = band.rows;
   double* w = band.rows + band.width;
   double* wr = band.rows + static_cast<std::ptrdiff_t>(2) * band.width;
-  double chi2 = 0.0;
+  double* terms = band.rows + static_cast<std::ptrdiff_t>(3) * band.width;
+  for (int t = 0; t < band.n_tiles; ++t) band.chi2[t] = 0.0;
   for (int y = band.y_begin; y < band.y_end; ++y) {
     for (int x = 0; x < band.width; ++x) model[x] = 0.0;
     for (int t = 0; t < band.n_tiles; ++t) {
@@ -54,13 +55,15 @@ void run_band(Band& band) {
     }
     const double* data = band.data + static_cast<std::ptrdiff_t>(y) * band.width;
     const double* weight = band.weight + static_cast<std::ptrdiff_t>(y) * band.width;
-    double row_chi2 = 0.0;
     for (int x = 0; x < band.width; ++x) {
-      double term = 0.0;
-      residual<kind>(data[x], weight[x], model[x], w[x], wr[x], term);
-      row_chi2 += term;
+      residual<kind>(data[x], weight[x], model[x], w[x], wr[x], terms[x]);
     }
-    chi2 += row_chi2;
+    for (int r = band.run_start[y - band.y_begin]; r < band.run_start[y - band.y_begin + 1]; ++r) {
+      const OwnedRun& run = band.runs[r];
+      double sum = 0.0;
+      for (int x = run.x_begin; x < run.x_end; ++x) sum += terms[x];
+      band.chi2[run.tile] += sum;
+    }
     if (band.pairs == nullptr) continue;
     for (int t = 0; t < band.n_tiles; ++t) {
       if (band.lanes[t] == nullptr) continue;
@@ -79,7 +82,6 @@ void run_band(Band& band) {
                        pair.block);
     }
   }
-  band.chi2 = chi2;
 }
 
 void band(Band& rows) {

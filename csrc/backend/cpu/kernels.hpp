@@ -4,6 +4,7 @@
 
 #include <cstddef>
 
+#include "scene/ownership.hpp"
 #include "scene/tile.hpp"
 
 namespace jointlight {
@@ -33,9 +34,12 @@ struct Band {
   const BandPair* pairs = nullptr;  // null: chi2 only
   int n_pairs = 0;
   double* gradients = nullptr;  // [n_tiles][n_lanes]
-  double chi2 = 0.0;
-  // scratch: rows of model, w and w r, and lanes of sky tiles [n_sky][width][n_lanes]
-  double* rows = nullptr;  // [3][width]
+  // Pixels that each tile owns, by row from y_begin; OwnedRun::tile counts the band's tiles.
+  const OwnedRun* runs = nullptr;
+  const int* run_start = nullptr;  // [rows + 1] into runs
+  double* chi2 = nullptr;          // [n_tiles]
+  // scratch: rows of model, w, w r and chi2, and lanes of sky tiles [n_sky][width][n_lanes]
+  double* rows = nullptr;  // [4][width]
   double* sky = nullptr;
   const double** lanes = nullptr;  // [n_tiles] row pointers
 };

@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// What each tile's rendering needs at one parameter vector.
+#include <algorithm>
+#include <cmath>
+
+#include "scene/scene.hpp"
+#include "scene/transform_table.hpp"
+
+namespace jointlight {
+namespace {
+
+constexpr int tail_angles = 16;  // over half a turn
+
+std::size_t at(int i) { return static_cast<std::size_t>(i); }
+
+// Light of the copies beyond the shells summed one by one: sum_j I(d + jM) ~ 1/M^2 times the
+// integral of I outside the square of half-width (shells + 1/2) M, by rays from the centre. The
+// square's corners are smooth in angle between them, and what is left varies by a per cent of
+// itself over the window.
+void wing_tail(const ProfileInfo& profile, const TransferView& box, TileState& state) {
+  const double total = state.table.at_zero[0] / (2.0 * M_PI);
+  const double total_by_shape[2] = {state.table.at_zero[2] / (2.0 * M_PI),
+                                    state.table.at_zero[3] / (2.0 * M_PI)};
+  const double half_x = (wing_shells + 0.5) * box.box_x, half_y = (wing_shells + 0.5) * box.box_y;
+  const double det = state.S[0] * state.S[2] - state.S[1] * state.S[1];
+  const double i11 = state.S[2] / det, i12 = -state.S[1] / det, i22 = state.S[0] / det;
+  const double scale = 2.0 * M_PI / tail_angles / (static_cast<double>(box.box_x) * box.box_y);
+  for (int k = 0; k < tail_angles; ++k) {
+    const double angle = M_PI * (k + 0.5) / tail_angles;  // opposite rays are alike
+    const double nx = std::cos(angle), ny = std::sin(angle);
+    const double length =
+        std::min(half_x / std::max(std::abs(nx), 1e-12), half_y / std::max(std::abs(ny), 1e-12));
+    // R = length sqrt(m) with m = n^T S^-1 n; the ray integral is (G(inf) - G(R)) / m.
+    const double ex = i11 * nx + i12 * ny, ey = i12 * nx + i22 * ny;
+    const double m = nx * ex + ny * ey, r2 = length * length * m;
+    double enclosed_by_shape[2] = {};
+    const double outside = total - profile.enclosed(state.shape, r2, enclosed_by_shape);
+    if (!(outside > 1e-14 * total)) continue;
+    // d/dm [outside / m] = -outside/m^2 - (dG/dR2 length^2)/m, dG/dR2 = I/2
+    const double by_m =
+        -outside / (m * m) - 0.5 * profile.brightness(state.shape, r2) * length * length / m;
+    state.tail[lane_unit] += scale * outside / m;
+    state.tail[lane_s11] -= scale * by_m * ex * ex;
+    state.tail[lane_s12] -= scale * by_m * 2.0 * ex * ey;
+    state.tail[lane_s22] -= scale * by_m * ey * ey;
+    for (int s = 0; s < std::min(profile.n_shape, 2); ++s) {
+      state.tail[lane_shape0 + s] += scale * (total_by_shape[s] - enclosed_by_shape[s]) / m;
+    }
+  }
+}
+
+}  // namespace
+
+void Scene::place_tiles(const ParameterState& parameters, bool internal,
+                        std::vector<TileState>& states, std::vector<Chain>& chains,
+                        std::vector<AlignedBuffer<double>>& table_memory) const {
+  states.resize(spec_.tiles.size());
+  chains.resize(spec_.tiles.size());
+  table_memory.resize(spec_.tiles.size());
+  double slots[max_slots];
+  for (std::size_t i = 0; i < spec_.tiles.size(); ++i) {
+    const TileSpec& tile = spec_.tiles[i];
+    const TileView& view = views_[i];
+    TileState& state = states[i];
+    state = {};
+    for (std::size_t k = 0; k < tile.slots.size(); ++k) {
+      slots[k] = parameters.slots[at(tile.slots[k])];
+    }
+    TileGeometry geometry = tile.geometry;
+    if (!internal) geometry.chart = ShapeChart::ellipse;
+    state.visible = evaluate_geometry(geometry, slots, state, chains[i]);
+    if (state.visible && view.renderer == Renderer::fourier) {
+      // Beyond this a copy's core would lie in the window.
+      const double far_x = std::max(state.x0, view.width - 1 - state.x0);
+      const double far_y = std::max(state.y0, view.height - 1 - state.y0);
+      state.visible = far_x < view.transfer.box_x - 1 && far_y < view.transfer.box_y - 1;
+    }
+    if (!state.visible) {
+      for (double& v : state.value) v = 0.0;
+      chains[i] = {};
+      continue;
+    }
+    if (view.renderer != Renderer::fourier || tile.geometry.kind != ComponentKind::profile)
+      continue;
+    // rho^2 = k^T S k between the smallest and the largest frequency of the box
+    const double mean = 0.5 * (state.S[0] + state.S[2]);
+    const double spread = std::hypot(0.5 * (state.S[0] - state.S[2]), state.S[1]);
+    const double det = state.S[0] * state.S[2] - state.S[1] * state.S[1];
+    const double largest = mean + spread, smallest = det / largest;
+    const double step = 2.0 * M_PI / std::max(view.transfer.box_x, view.transfer.box_y);
+    double kx_max = 0.0;
+    for (int r = 0; r < view.transfer.column_start[view.transfer.n_columns]; ++r) {
+      kx_max =
+          std::max(kx_max, std::abs(2.0 * M_PI * view.transfer.runs[r].jx) / view.transfer.box_x);
+    }
+    const double ky_max = 2.0 * M_PI *
+                          std::max(std::abs(view.transfer.y_min), view.transfer.y_max) /
+                          view.transfer.box_y;
+    const TransformTable& table = transform_table(tile.geometry.profile);
+    const double low = step * step * smallest;
+    const double high = (kx_max * kx_max + ky_max * ky_max) * largest;
+    const std::size_t needed = TransformTable::size(low, high);
+    if (table_memory[i].size() < needed) table_memory[i].resize(needed + needed / 8);
+    table.fill(state.shape, low, high, table_memory[i].data(), state.table);
+    state.has_table = true;
+    wing_tail(profile_registry()[at(tile.geometry.profile)], view.transfer, state);
+  }
+}
+
+}  // namespace jointlight

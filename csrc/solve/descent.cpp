@@ -1,0 +1,456 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "solve/descent.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <numeric>
+#include <utility>
+
+namespace jointlight {
+namespace {
+
+constexpr double nan = std::numeric_limits<double>::quiet_NaN();
+constexpr double epsilon = std::numeric_limits<double>::epsilon();
+
+// Least gain ratio of an accepted step: any real decrease, but not rounding.
+constexpr double min_gain = 1e-4;
+
+// Damping of the full step: enough to tame directions that are degenerate to rounding.
+constexpr double full_step_lambda = 1e-10;
+
+// A full step that promises less than ftol times the chi2 of this many data, or than this fraction
+// of ftol, is not tried where the last step kept its promise to within trusted_gain_error.
+constexpr double untried_data = 1e5;
+constexpr double untried_ftol = 0.1;
+constexpr double trusted_gain_error = 0.5;
+
+// Factor by which the damping is raised until a step is short enough, and how often it then
+// interpolates. These cost factorisations, which are cheap beside an evaluation of the scene.
+constexpr double damping_growth = 8.0;
+constexpr int max_refinements = 3;
+constexpr int max_searches = 60;
+
+// Accepted, poorly predicted steps below ftol after which the full step is no longer believed.
+constexpr int max_small_steps = 3;
+
+// One of several parts rests while its full step is shorter than this many conditional errors.
+constexpr double resting_norm = 1e-3;
+
+// A part got worse if its loss is at least this share of all parts' losses.
+constexpr double culprit_share = 0.02;
+
+bool all_finite(std::span<const double> v) {
+  return std::all_of(v.begin(), v.end(), [](double a) { return std::isfinite(a); });
+}
+
+// Search for the least damping from `lambda` upwards with a step no longer than max_norm.
+struct Bracket {
+  double lambda = 0.0;
+  double long_lambda = nan, long_norm = nan;  // logarithms, of the last step that was too long
+  double fit_lambda = 0.0, fit_norm = -1.0;   // last one that was not
+  int refinements = 0;
+  bool done = false;
+
+  void update(bool solved, double norm, double max_norm) {
+    if (solved && norm <= max_norm) {
+      fit_lambda = lambda;
+      fit_norm = norm;
+      done = std::isnan(long_norm) || norm > 0.7 * max_norm || norm == 0.0 ||
+             refinements == max_refinements;
+      if (done) return;
+    } else if (solved) {
+      long_lambda = std::log(lambda);
+      long_norm = std::log(norm);
+    }
+    if (fit_norm <= 0.0) {
+      lambda *= damping_growth;
+      return;
+    }
+    // Between one too long and one needlessly short.
+    ++refinements;
+    const double slope = (std::log(fit_norm) - long_norm) / (std::log(fit_lambda) - long_lambda);
+    const double aim = long_lambda + (std::log(0.85 * max_norm) - long_norm) / slope;
+    if (!std::isfinite(aim) || refinements > max_refinements) {
+      lambda = fit_lambda;
+      done = true;
+      return;
+    }
+    lambda = std::exp(std::clamp(aim, long_lambda, std::log(fit_lambda)));
+  }
+};
+
+}  // namespace
+
+Descent::Descent(Region region, const Box& box, const LMOptions& options)
+    : region_(std::move(region)),
+      options_(options),
+      dampings_(region_.parts.size()),
+      solver_(region_.pattern, options.dense_max_size) {
+  const std::size_t n = region_.coordinates.size();
+  for (const int c : region_.coordinates) {
+    const auto i = static_cast<std::size_t>(c);
+    lower_.push_back(box.lower[i]);
+    upper_.push_back(box.upper[i]);
+    if (!box.max_step.empty()) max_step_.push_back(box.max_step[i]);
+  }
+  for (Damping& d : dampings_) d.lambda = options.initial_lambda;
+  best_ = {std::vector<double>(n), std::vector<double>(n),
+           std::vector<double>(region_.entries.size()), std::vector<double>(region_.parts.size())};
+  next_ = best_;
+  diagonal_.assign(n, 0.0);
+  damping_ = low_ = high_ = work_ = diagonal_;
+}
+
+void Descent::take(const Evaluation& at, Point& point) const {
+  const auto gather = [](std::span<const double> from, const std::vector<int>& which,
+                         std::vector<double>& to) {
+    for (std::size_t k = 0; k < which.size(); ++k) to[k] = from[static_cast<std::size_t>(which[k])];
+  };
+  gather(at.x, region_.coordinates, point.x);
+  gather(at.parts, region_.parts, point.parts);
+  point.chi2 = std::accumulate(point.parts.begin(), point.parts.end(), 0.0);
+  if (at.g.empty()) return;
+  gather(at.g, region_.coordinates, point.g);
+  gather(at.h, region_.entries, point.h);
+}
+
+bool Descent::usable(const Point& point) {
+  return std::isfinite(point.chi2) && all_finite(point.g) && all_finite(point.h);
+}
+
+double Descent::scaled_norm(std::span<const double> v) const {
+  double sum = 0.0;
+  for (std::size_t i = 0; i < v.size(); ++i) sum += diagonal_[i] * v[i] * v[i];
+  return std::sqrt(sum);
+}
+
+void Descent::update_scaling() {
+  for (std::size_t i = 0; i < diagonal_.size(); ++i) {
+    const double d = best_.h[static_cast<std::size_t>(region_.pattern.column_start[i])];
+    diagonal_[i] = std::max(diagonal_[i], d);
+  }
+}
+
+// The step with the parts' dampings already in damping_ / diagonal_ units.
+DampedStep Descent::solve(bool limited) {
+  for (std::size_t i = 0; i < diagonal_.size(); ++i) {
+    damping_[i] *= diagonal_[i];
+    low_[i] = lower_[i] - best_.x[i];
+    high_[i] = upper_[i] - best_.x[i];
+    if (!limited) continue;
+    if (dampings_[home(i)].resting) low_[i] = high_[i] = 0.0;
+    if (max_step_.empty()) continue;
+    low_[i] = std::max(low_[i], -max_step_[i]);
+    high_[i] = std::min(high_[i], max_step_[i]);
+  }
+  return solver_.step({best_.h, best_.g, damping_, low_, high_});
+}
+
+// Each part's share of a step's length and promise.
+void Descent::measure_parts(const DampedStep& step, bool full) {
+  for (Damping& d : dampings_) {
+    (full ? d.full_norm : d.norm) = (full ? d.full_predicted : d.predicted) = 0.0;
+    if (!full) d.slope = 0.0;
+  }
+  symmetric_multiply(region_.pattern, best_.h, step.p, work_);
+  for (std::size_t i = 0; i < step.p.size(); ++i) {
+    Damping& d = dampings_[home(i)];
+    const double p = step.p[i];
+    (full ? d.full_norm : d.norm) += diagonal_[i] * p * p;
+    (full ? d.full_predicted : d.predicted) -= p * (2.0 * best_.g[i] + work_[i]);
+    if (!full) d.slope += 2.0 * best_.g[i] * p;
+  }
+  for (Damping& d : dampings_) {
+    double& norm = full ? d.full_norm : d.norm;
+    norm = std::sqrt(norm);
+  }
+}
+
+// What the linearisation at the best point says: scaling, projected gradient, full step.
+void Descent::examine() {
+  update_scaling();
+  cosine_ = 0.0;
+  influence_ = false;
+  for (std::size_t i = 0; i < diagonal_.size(); ++i) {
+    const double d = best_.h[static_cast<std::size_t>(region_.pattern.column_start[i])];
+    if (!(d > no_influence)) continue;
+    influence_ = true;
+    const bool shut = (best_.x[i] <= lower_[i] && best_.g[i] >= 0.0) ||
+                      (best_.x[i] >= upper_[i] && best_.g[i] <= 0.0);
+    if (!shut && best_.chi2 > 0.0) {
+      cosine_ = std::max(cosine_, std::abs(best_.g[i]) / std::sqrt(d * best_.chi2));
+    }
+  }
+  if (!influence_) return;
+  double least = full_step_lambda;
+  for (const Damping& d : dampings_) least = std::min(least, d.lambda);
+  for (double lambda = least;; lambda *= 100.0) {
+    std::fill(damping_.begin(), damping_.end(), lambda);
+    full_ = solve(false);
+    if (full_.status == Factorization::ok || lambda > 1.0) break;
+  }
+  full_norm_ = scaled_norm(full_.p);
+  measure_parts(full_, true);
+  bool any_moves = false;
+  for (Damping& d : dampings_) {
+    d.resting = !single() && full_.status == Factorization::ok && d.full_norm < resting_norm;
+    any_moves = any_moves || !d.resting;
+  }
+  if (any_moves) return;
+  for (Damping& d : dampings_) d.resting = false;
+}
+
+// Decrease of chi2 not worth an evaluation.
+double Descent::untried_decrease() const {
+  const auto n_data = static_cast<double>(region_.n_data);
+  // A poor fit (or understated errors) is no reason to stop farther from its minimum.
+  const double variance = n_data > 0.0 ? std::min(1.0, best_.chi2 / n_data) : 0.0;
+  return options_.ftol * std::max(untried_ftol * best_.chi2, untried_data * variance);
+}
+
+// The tests at the best point, whose full step is known; trial_ is the step that led there, or one
+// that was rejected there.
+std::optional<Status> Descent::converged() const {
+  const double chi2 = best_.chi2;
+  // Residuals that fell to rounding of the initial ones: nothing is left to fit.
+  if (chi2 <= 10.0 * epsilon * epsilon * start_chi2_) return Status::converged_ftol;
+  if (full_.status != Factorization::ok) return std::nullopt;
+  const double open_gain = full_.predicted / chi2;
+  if (cosine_ <= options_.gtol &&
+      open_gain <= std::max(options_.ftol, options_.gtol * options_.gtol)) {
+    return Status::converged_gtol;
+  }
+  if (n_trials_ == 0) return std::nullopt;
+  // Where residuals are large and curved, the full step promises what no step can keep.
+  if (n_small_ >= max_small_steps) return Status::converged_ftol;
+  const bool tried = trial_.step.predicted <= options_.ftol * chi2 &&
+                     std::abs(trial_.actual) <= options_.ftol * chi2;
+  if (tried && open_gain <= options_.ftol) return Status::converged_ftol;
+  if (trial_.accepted && std::abs(trial_.gain - 1.0) <= trusted_gain_error &&
+      full_.predicted <= untried_decrease()) {
+    return Status::converged_ftol;
+  }
+  const double small = options_.xtol * (scaled_norm(best_.x) + options_.xtol);
+  if (trial_.accepted && trial_.norm <= small && full_norm_ <= small) {
+    return Status::converged_xtol;
+  }
+  return std::nullopt;
+}
+
+// No shorter step can be tried, or none would be told from rounding.
+Status Descent::stuck() const {
+  if (n_finite_ == 0 && n_non_finite_ > 0) return Status::non_finite;
+  if (full_.status != Factorization::ok) return Status::degenerate;
+  if (full_.predicted <= options_.ftol * best_.chi2 || n_small_ > 0) return Status::converged_ftol;
+  if (full_norm_ <= options_.xtol * scaled_norm(best_.x)) return Status::converged_xtol;
+  return Status::no_decrease;
+}
+
+Status Descent::part_status(std::size_t k) const {
+  const Status whole = status_.value_or(Status::max_iterations);
+  const bool unfinished = whole == Status::max_iterations || whole == Status::timed_out ||
+                          whole == Status::interrupted || whole == Status::no_decrease;
+  const bool settled = n_trials_ > 0 && full_.status == Factorization::ok &&
+                       dampings_[k].full_predicted <= untried_decrease();
+  return unfinished && settled ? Status::converged_ftol : whole;
+}
+
+void Descent::begin(const Evaluation& start) {
+  take(start, best_);
+  start_chi2_ = best_.chi2;
+  trial_.accepted = true;
+  trial_.chi2 = best_.chi2;
+  if (region_.n_data == 0) {
+    status_ = Status::all_masked;
+  } else if (!all_finite(best_.x) || !usable(best_)) {
+    status_ = Status::non_finite;
+  } else {
+    examine();
+    status_ = influence_ ? converged() : Status::degenerate;
+  }
+}
+
+// Finds the least damped step with every part's share no longer than its max_norm.
+bool Descent::search() {
+  std::vector<Bracket> brackets(dampings_.size());
+  for (std::size_t k = 0; k < brackets.size(); ++k) {
+    brackets[k].lambda = dampings_[k].lambda;
+    brackets[k].done = dampings_[k].resting;
+  }
+  std::vector<double> solved_with;
+  const auto dampings_of = [&] {
+    std::vector<double> lambdas;
+    for (const Bracket& b : brackets) lambdas.push_back(b.lambda);
+    return lambdas;
+  };
+  const auto attempt = [&] {
+    for (std::size_t i = 0; i < damping_.size(); ++i) damping_[i] = brackets[home(i)].lambda;
+    DampedStep step = solve(true);
+    if (step.status == Factorization::ok) measure_parts(step, false);
+    return step;
+  };
+  for (int k = 0; k < max_searches; ++k) {
+    bool moves = false;
+    for (std::size_t p = 0; p < brackets.size(); ++p) {
+      if (dampings_[p].resting) continue;
+      if (brackets[p].lambda > options_.max_lambda) {
+        dampings_[p].resting = true;
+        brackets[p].done = true;
+      } else {
+        moves = true;
+      }
+    }
+    if (!moves) return false;
+    DampedStep step = attempt();
+    const bool solved = step.status == Factorization::ok;
+    bool fits = solved, done = true;
+    const std::vector<double> lambdas = dampings_of();
+    for (std::size_t p = 0; p < brackets.size(); ++p) {
+      if (dampings_[p].resting) continue;
+      fits = fits && dampings_[p].norm <= dampings_[p].max_norm;
+      // Others' dampings alter this part's step a little: a settled one is left at that.
+      if (!brackets[p].done || !solved) {
+        brackets[p].done = false;
+        brackets[p].update(solved, dampings_[p].norm, dampings_[p].max_norm);
+      }
+      done = done && brackets[p].done;
+    }
+    if (fits) {
+      trial_.step = std::move(step);
+      solved_with = lambdas;
+    }
+    if (done) break;
+  }
+  for (std::size_t p = 0; p < brackets.size(); ++p) {
+    Bracket& b = brackets[p];
+    if (b.fit_norm > 0.0) b.lambda = b.fit_lambda;
+  }
+  if (solved_with != dampings_of()) trial_.step = attempt();
+  if (trial_.step.status != Factorization::ok) return false;
+  measure_parts(trial_.step, false);
+  trial_.lambda = 0.0;
+  for (std::size_t p = 0; p < brackets.size(); ++p) {
+    if (dampings_[p].resting) continue;
+    dampings_[p].lambda = brackets[p].lambda;
+    trial_.lambda = std::max(trial_.lambda, brackets[p].lambda);
+  }
+  trial_.norm = scaled_norm(trial_.step.p);
+  return true;
+}
+
+bool Descent::propose(std::span<double> x, int iteration) {
+  trial_ = {};
+  bool moved = false;
+  // A model decrease lost in rounding can be neither confirmed nor refuted.
+  if (search() && trial_.step.predicted > options_.chi2_noise * best_.chi2) {
+    for (std::size_t i = 0; i < best_.x.size(); ++i) {
+      const double p = trial_.step.p[i];
+      next_.x[i] = p <= lower_[i] - best_.x[i]   ? lower_[i]
+                   : p >= upper_[i] - best_.x[i] ? upper_[i]
+                                                 : best_.x[i] + p;
+      moved = moved || next_.x[i] != best_.x[i];
+    }
+  }
+  if (!moved) {
+    status_ = stuck();
+    return false;
+  }
+  for (std::size_t i = 0; i < next_.x.size(); ++i) {
+    x[static_cast<std::size_t>(region_.coordinates[i])] = next_.x[i];
+  }
+  ++n_trials_;
+  last_trial_ = iteration;
+  return true;
+}
+
+bool Descent::judge(const Evaluation& trial) {
+  take(trial, next_);
+  trial_.chi2 = next_.chi2;
+  const bool finite = trial.g.empty() ? std::isfinite(next_.chi2) : usable(next_);
+  if (!finite) {
+    ++n_non_finite_;
+    return false;
+  }
+  ++n_finite_;
+  trial_.actual = best_.chi2 - trial_.chi2;
+  trial_.gain = trial_.actual / trial_.step.predicted;
+  return trial_.gain > min_gain;
+}
+
+void Descent::settle(const Evaluation& trial, bool accepted) {
+  if (accepted) {
+    take(trial, next_);
+    accepted = usable(next_);
+  }
+  trial_.accepted = accepted;
+  if (accepted) {
+    relax_damping();  // compares the parts of both points
+    std::swap(best_, next_);
+    n_finite_ = n_non_finite_ = n_rejected_ = 0;
+    examine();
+  } else {
+    ++n_rejected_;
+    raise_damping();
+  }
+  status_ = influence_ ? converged() : Status::degenerate;
+}
+
+void Descent::relax_damping() {
+  const double error = std::abs(trial_.gain - 1.0);
+  const bool small = trial_.step.predicted <= options_.ftol * best_.chi2 &&
+                     std::abs(trial_.actual) <= options_.ftol * best_.chi2;
+  // While the model keeps its promises the damping falls, and longer steps are to come.
+  n_small_ = small && error > 0.1 ? n_small_ + 1 : 0;
+  chance_ = trial_.gain >= 0.25 ? 0.95 : 0.6;
+  const double tiny = untried_decrease();
+  for (std::size_t k = 0; k < dampings_.size(); ++k) {
+    Damping& d = dampings_[k];
+    if (d.resting) continue;
+    double gain = trial_.gain;
+    if (!single() && d.predicted > tiny) {
+      // A part's pixels also see its neighbours move, so its own gain counts where it is clear.
+      const double own = (best_.parts[k] - next_.parts[k]) / d.predicted;
+      if (std::abs(own - 1.0) < 0.25) gain = own;
+      if (own < -0.25) gain = std::min(gain, std::max(own, -1.0));
+    }
+    double factor = std::clamp(1.0 - std::pow(2.0 * gain - 1.0, 3), 1.0 / 3.0, 2.0);
+    // A model this good needs hardly any damping; max_norm remembers where it was bad.
+    if (std::abs(gain - 1.0) < 0.25) factor = 0.1;
+    if (std::abs(gain - 1.0) < 0.05) factor = 0.01;
+    d.lambda = std::max(options_.min_lambda, d.lambda * factor);
+    d.growth = 2.0;
+    if (std::isfinite(d.max_norm)) {
+      d.max_norm = d.norm * (gain > 0.75 ? 2.0 : gain > 0.25 ? 1.0 : 0.5);
+    }
+  }
+}
+
+void Descent::raise_damping() {
+  chance_ = 0.6;
+  std::vector<double> loss(dampings_.size());
+  double total = 0.0;
+  for (std::size_t k = 0; k < loss.size(); ++k) {
+    loss[k] = next_.parts[k] - best_.parts[k];
+    if (!std::isfinite(loss[k])) loss[k] = std::numeric_limits<double>::infinity();
+    total += std::max(loss[k], 0.0);
+  }
+  for (std::size_t k = 0; k < loss.size(); ++k) {
+    Damping& d = dampings_[k];
+    // Those that got worse; if that did not help, all of them.
+    const bool culprit =
+        single() || n_rejected_ > 1 || loss[k] == total || loss[k] >= culprit_share * total;
+    if (!culprit || d.resting) continue;
+    // Minimum of the parabola through chi2, its slope and the failed trial.
+    double shrink = 0.25;
+    const double actual = single() ? trial_.actual : -loss[k];
+    if (std::isfinite(actual)) {
+      shrink = std::clamp(0.5 * d.slope / (d.slope + actual), 0.1, 0.5);
+    }
+    if (d.norm > 0.0) d.max_norm = shrink * d.norm;
+    d.lambda *= d.growth;
+    d.growth *= 2.0;
+  }
+}
+
+}  // namespace jointlight

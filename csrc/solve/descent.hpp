@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Levenberg-Marquardt on one region: the state between evaluations, which the caller makes.
+//
+// Marquardt scaling by the running maximum of the diagonal (More 1978), Nielsen's (1999)
+// continuous damping update, inside a box. The damping is one number a part of chi2 (a source), so
+// that a source with a long way to go does not slow its neighbours; steps are accepted for the
+// region as a whole, by its chi2.
+//
+// A rejected step never costs a Jacobian: the damping rises, by factorisations alone, until the
+// step has shrunk by what the failed trial's parabola suggests. Convergence is judged on the full
+// (practically undamped, bounds respected) step, so heavy damping cannot pass for it.
+#pragma once
+
+#include <limits>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "solve/damped.hpp"
+#include "solve/options.hpp"
+#include "solve/region.hpp"
+#include "solve/result.hpp"
+
+namespace jointlight {
+
+// The problem's box, and what it says at one point; views of the whole problem.
+struct Box {
+  std::span<const double> lower, upper, max_step;  // [n], max_step may be empty
+};
+struct Evaluation {
+  std::span<const double> x, g, h, parts;  // g and h empty where only chi2 was asked for
+};
+
+class Descent {
+ public:
+  Descent(Region region, const Box& box, const LMOptions& options);
+
+  // Takes the start; afterwards status() may be set at once.
+  void begin(const Evaluation& start);
+
+  // Next trial point of this region into x; false, and a status, if there is none worth trying.
+  bool propose(std::span<double> x, int iteration);
+
+  // Whether the trial is better; if only chi2 was evaluated, accept() has yet to follow.
+  bool judge(const Evaluation& trial);
+  // Makes the trial the best point (false, and rejected, if its derivatives are not finite), or
+  // not. Then examines convergence.
+  void settle(const Evaluation& trial, bool accepted);
+
+  const std::optional<Status>& status() const { return status_; }
+  void end(Status status) { status_ = status; }
+
+  const Region& region() const { return region_; }
+  std::span<const double> x() const { return best_.x; }
+  std::span<const double> g() const { return best_.g; }
+  std::span<const double> h() const { return best_.h; }
+  double chi2() const { return best_.chi2; }
+  double chi2_part(std::size_t k) const { return best_.parts[k]; }
+  bool on_bound(std::size_t i) const { return best_.x[i] <= lower_[i] || best_.x[i] >= upper_[i]; }
+
+  // Of one part: as the region, unless that failed and this part has nothing left to gain.
+  Status part_status(std::size_t k) const;
+
+  // Of the last trial.
+  double predicted() const { return trial_.step.predicted; }
+  double actual() const { return trial_.actual; }
+  double trial_chi2() const { return trial_.chi2; }
+  double step_norm() const { return trial_.norm; }
+  double lambda() const { return trial_.lambda; }
+  double cosine() const { return cosine_; }
+  bool accepted() const { return trial_.accepted; }
+  double chance() const { return chance_; }
+  int last_trial() const { return last_trial_; }  // iteration of it
+
+  double time_s = 0.0;  // kept by the caller
+
+ private:
+  struct Point {
+    std::vector<double> x, g, h, parts;
+    double chi2 = std::numeric_limits<double>::quiet_NaN();
+  };
+  struct Trial {
+    DampedStep step;
+    double lambda = 0.0;  // largest
+    double norm = 0.0;    // |D p|
+    double chi2 = std::numeric_limits<double>::quiet_NaN();
+    double actual = std::numeric_limits<double>::quiet_NaN();
+    double gain = std::numeric_limits<double>::quiet_NaN();
+    bool accepted = false;
+  };
+  // One part's damping and what is known of its step.
+  struct Damping {
+    double lambda = 0.0;
+    double growth = 2.0;                                        // Nielsen's nu
+    double max_norm = std::numeric_limits<double>::infinity();  // of the next |D p|
+    double norm = 0.0, predicted = 0.0, slope = 0.0;            // of the trial
+    double full_norm = 0.0, full_predicted = 0.0;               // of the full step
+    bool resting = false;                                       // not moved in this trial
+  };
+
+  void take(const Evaluation& at, Point& point) const;
+  static bool usable(const Point& point);
+  bool single() const { return dampings_.size() == 1; }
+  std::size_t home(std::size_t i) const { return static_cast<std::size_t>(region_.home[i]); }
+  void update_scaling();
+  DampedStep solve(bool limited);
+  double scaled_norm(std::span<const double> v) const;
+  void measure_parts(const DampedStep& step, bool full);
+  bool search();
+  void relax_damping();
+  void raise_damping();
+  void examine();
+  std::optional<Status> converged() const;
+  double untried_decrease() const;
+  Status stuck() const;
+
+  Region region_;
+  const LMOptions& options_;
+  std::vector<double> lower_, upper_, max_step_;  // [n], max_step_ may be empty
+  Point best_, next_;
+  Trial trial_;
+  std::vector<Damping> dampings_;  // [parts]
+  DampedSolver solver_;
+  std::vector<double> diagonal_;              // [n] running maximum of diag H
+  std::vector<double> damping_, low_, high_;  // [n] arguments of the last solve
+  std::vector<double> work_;                  // [n]
+  std::optional<Status> status_;
+  int n_trials_ = 0, last_trial_ = 0;
+  int n_small_ = 0;       // consecutive accepted steps below ftol, poorly predicted
+  int n_rejected_ = 0;    // consecutive
+  double chance_ = 0.8;   // guessed probability that the next trial is accepted
+  int n_finite_ = 0;      // trials since the last accepted point with a finite chi2
+  int n_non_finite_ = 0;  // and without
+  DampedStep full_;       // full step at the best point
+  double full_norm_ = 0.0;
+  double cosine_ = 0.0;     // gradient cosine at the best point
+  bool influence_ = false;  // some coordinate moves the model
+  double start_chi2_ = std::numeric_limits<double>::quiet_NaN();
+};
+
+}  // namespace jointlight

@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Where a scene's lane sums go in the normal equations of its free coordinates, and how chi2 and
+// the coordinates divide among sources. Made once a scene, shared by all who evaluate it.
+#pragma once
+
+#include <vector>
+
+#include "scene/scene.hpp"
+#include "solve/sparse.hpp"
+
+namespace jointlight {
+
+struct NormalLayout {
+  explicit NormalLayout(const Scene& scene);
+
+  // Free coordinates that a tile depends on.
+  struct TileColumns {
+    std::vector<int> free;                 // sorted, distinct
+    std::vector<std::vector<int>> column;  // [slot][entry of its row] -> position in `free`
+  };
+
+  std::vector<TileColumns> tiles;
+  SparsePattern pattern;
+  std::vector<std::vector<int>> positions;  // [pair][ia * n_b + ib] into the pattern's values
+
+  int n_sources = 0;
+  std::vector<std::vector<int>> source_coordinates;  // [source] all that its pixels change with
+  std::vector<int> home;                             // [n_free] first source that follows it
+  std::vector<long> n_data;                          // [source]
+
+ private:
+  void list_columns(const Scene& scene);
+  void make_pattern(const Scene& scene);
+  void divide(const Scene& scene);
+};
+
+}  // namespace jointlight

@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Independent pieces of a problem: coordinates that no part of chi2 links to any other.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "solve/problem.hpp"
+
+namespace jointlight {
+
+struct Region {
+  std::vector<int> coordinates;  // [n] ascending
+  std::vector<int> parts;        // parts of chi2 that change with them
+  std::vector<int> home;         // [n] index into `parts`
+  SparsePattern pattern;         // over `coordinates`
+  std::vector<int> entries;      // [nnz] position in the problem's pattern
+  long n_data = -1;              // -1 = unknown
+};
+
+// active: [n], zero where a coordinate is held; held ones belong to no region.
+std::vector<Region> find_regions(const Problem& problem, std::span<const std::uint8_t> active);
+
+}  // namespace jointlight
