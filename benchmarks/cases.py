@@ -15,10 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+__all__ = ["CASES", "ROOT", "Case", "brightness_at_re", "crowded", "demo_problem", "exposures"]
+
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
 
-from reference import demo_problem  # noqa: E402
+from reference import crowded, demo_problem, exposures  # noqa: E402
 from reference.profiles import PROFILES  # noqa: E402
 
 if TYPE_CHECKING:

@@ -148,7 +148,7 @@ def draw(comparison: Comparison, out: Path) -> None:
     ax.set(xscale="log", xlabel="wavelength (micron)", ylabel="AB magnitude")
     ax.invert_yaxis()
     ax.legend()
-    fig.savefig(out / "j0056_sed.png", dpi=110)
+    fig.savefig(out / "j0056_ten_bands_sed.png", dpi=110)
     plt.close(fig)
 
 

@@ -63,6 +63,7 @@ int add_tile(SceneSpec& spec, const std::string& profile, int image, int psf,
   check_shape("quadratic", quadratic, {2, 3});
   require(amplitude == "brightness" || amplitude == "flux", "amplitude = '", amplitude,
           "', allowed: 'brightness', 'flux'");
+  require(source >= 0, "source = ", source, " must not be negative");
   TileSpec tile;
   TileGeometry& g = tile.geometry;
   if (profile == "point" || profile == "flat_sky" || profile == "plane_sky") {

@@ -85,16 +85,22 @@ Array render(SceneHandle& handle, const Array& v, int image) {
   return out;
 }
 
-Array render_tile(SceneHandle& handle, const Array& v, int tile) {
+py::list render_tiles(SceneHandle& handle, const Array& v, const IntArray& tiles) {
   const auto x = checked(handle, v);
   const auto scene = handle.scene();
-  const auto& views = scene->views();
-  require(tile >= 0 && tile < static_cast<int>(views.size()), "tile ", tile,
-          " does not exist; the scene has ", views.size());
-  const TileView& view = views[static_cast<std::size_t>(tile)];
-  Array out({view.height, view.width});
-  double* target = out.mutable_data();
-  with_problem(handle, [&](SceneProblem& problem) { problem.render_tile(x, tile, target); });
+  py::list out;
+  std::vector<double*> targets;
+  for (py::ssize_t k = 0; k < tiles.size(); ++k) {
+    const int tile = tiles.data()[k];
+    require(tile >= 0 && tile < static_cast<int>(scene->views().size()), "tile ", tile,
+            " does not exist; the scene has ", scene->views().size());
+    const TileView& view = scene->views()[static_cast<std::size_t>(tile)];
+    Array image({view.height, view.width});
+    targets.push_back(image.mutable_data());
+    out.append(image);
+  }
+  const std::vector<int> wanted = to_vector<int>(tiles);
+  with_problem(handle, [&](SceneProblem& problem) { problem.render_tiles(x, wanted, targets); });
   return out;
 }
 
@@ -144,7 +150,7 @@ Array jacobian(SceneHandle& handle, const Array& v, int image) {
 void bind_scene(py::module_& m) {
   py::class_<SceneHandle>(m, "Scene", "A compiled problem; safe to use from many threads.")
       .def("render", &render, py::arg("v"), py::arg("image"))
-      .def("render_tile", &render_tile, py::arg("v"), py::arg("tile"))
+      .def("render_tiles", &render_tiles, py::arg("v"), py::arg("tiles"))
       .def("chi2", &chi2, py::arg("v"))
       .def("linearize", &linearize, py::arg("v"))
       .def("jacobian", &jacobian, py::arg("v"), py::arg("image"))

@@ -9,7 +9,7 @@ namespace jointlight {
 namespace {
 
 constexpr double degree = M_PI / 180.0;
-constexpr double eta_max = 3.5;     // q = exp(-2 eta) > 9e-4
+const double eta_max = -0.5 * std::log(thinnest);  // q = exp(-2 eta)
 constexpr double largest_px = 1e7;  // scale and distance in pixels beyond which nothing is drawn
 constexpr double smallest_px = 1e-4;
 
@@ -69,7 +69,9 @@ struct Frame {
 // a = (sin PA, cos PA) is the major axis in (East, North).
 bool shape_from_ellipse(const double* slots, PlaneShape& out) {
   const double q = slots[0], angle = slots[1] * degree, radius = slots[2];
-  if (!(q > std::exp(-2.0 * eta_max)) || !(q < std::exp(2.0 * eta_max)) || !(radius > 0.0)) {
+  // A hair outside is where charts leave a coordinate.
+  const double least = thinnest * (1.0 - 1e-9);
+  if (!(q >= least) || !(q <= 1.0 + 1e-9) || !(radius > 0.0)) {
     return false;
   }
   const double s = std::sin(angle), c = std::cos(angle), r2 = radius * radius, q2 = q * q;
@@ -87,10 +89,43 @@ bool shape_from_ellipse(const double* slots, PlaneShape& out) {
   return true;
 }
 
+bool shape_from_folded(const double* slots, PlaneShape& out) {
+  const double q = slots[0];
+  if (!(q > 1.0)) return shape_from_ellipse(slots, out);
+  const double swapped[3] = {1.0 / q, slots[1] + 90.0, slots[2]};
+  if (!shape_from_ellipse(swapped, out)) return false;
+  for (auto& row : out.by_slot) row[0] *= -1.0 / (q * q);
+  return true;
+}
+
+// The chart's shear (y1, y2) runs to infinity where the ellipse becomes as thin as may be drawn:
+// eta = L tanh(y / L), in the same direction.
+struct Squeeze {
+  double eta = 0.0;    // at |y|
+  double ratio = 1.0;  // eta / |y|
+  double slope = 1.0;  // d eta / d|y|
+  double bend = 0.0;   // (slope - ratio) / y^2
+
+  explicit Squeeze(double y) {
+    const double t = std::tanh(y / eta_max), h = y / eta_max * (y / eta_max);
+    eta = eta_max * t;
+    slope = 1.0 - t * t;
+    if (h < 1e-4) {
+      ratio = 1.0 - h / 3.0;
+      bend = (-2.0 / 3.0 + 8.0 / 15.0 * h) / (eta_max * eta_max);
+    } else {
+      ratio = eta / y;
+      bend = (slope - ratio) / (y * y);
+    }
+  }
+};
+
 // S = Rc^2 [cosh(2 eta) I + sinh(2 eta)/eta E], E = [[-eta1, eta2], [eta2, eta1]].
 bool shape_from_log_shear(const double* slots, PlaneShape& out) {
-  const double e1 = slots[0], e2 = slots[1], eta = std::hypot(e1, e2);
-  if (!(eta < eta_max) || !(std::abs(slots[2]) < 40.0)) return false;
+  const double y1 = slots[0], y2 = slots[1];
+  const Squeeze squeeze(std::hypot(y1, y2));
+  const double e1 = squeeze.ratio * y1, e2 = squeeze.ratio * y2, eta = squeeze.eta;
+  if (!std::isfinite(eta) || !(std::abs(slots[2]) < 40.0)) return false;
   const double r2 = std::exp(2.0 * slots[2]), x = 2.0 * eta;
   const double ch = std::cosh(x);
   // s = sinh(2 eta)/eta and t = (ds/d eta)/eta, even in eta
@@ -113,7 +148,13 @@ bool shape_from_log_shear(const double* slots, PlaneShape& out) {
   out.by_slot[1][1] = r2 * (s + t * e2 * e2);
   out.by_slot[2][0] = r2 * (2.0 * s * e1 + s + t * e1 * e1);
   out.by_slot[2][1] = r2 * (2.0 * s * e2 + t * e1 * e2);
-  for (int i = 0; i < 3; ++i) out.by_slot[i][2] = 2.0 * out.S[i];
+  for (int i = 0; i < 3; ++i) {
+    double* row = out.by_slot[i];
+    const double by_1 = row[0], by_2 = row[1], along = squeeze.bend * (by_1 * y1 + by_2 * y2);
+    row[0] = squeeze.ratio * by_1 + along * y1;
+    row[1] = squeeze.ratio * by_2 + along * y2;
+    row[2] = 2.0 * out.S[i];
+  }
   return true;
 }
 
@@ -121,13 +162,14 @@ bool shape_from_log_shear(const double* slots, PlaneShape& out) {
 // that a step passes through.
 bool shape_from_shear_major(const double* slots, PlaneShape& out) {
   const double e1 = slots[0], e2 = slots[1], radius = slots[2];
-  const double eta = std::max(std::hypot(e1, e2), 1e-12);
+  const double y = std::max(std::hypot(e1, e2), 1e-12);
+  const Squeeze squeeze(y);
   if (!(radius > 0.0)) return false;
-  const double log_slots[3] = {e1, e2, std::log(radius) - eta};
+  const double log_slots[3] = {e1, e2, std::log(radius) - squeeze.eta};
   if (!shape_from_log_shear(log_slots, out)) return false;
   for (auto& row : out.by_slot) {
-    row[0] -= row[2] * e1 / eta;
-    row[1] -= row[2] * e2 / eta;
+    row[0] -= row[2] * squeeze.slope * e1 / y;
+    row[1] -= row[2] * squeeze.slope * e2 / y;
     row[2] /= radius;
   }
   return true;
@@ -138,6 +180,20 @@ bool all_finite(const double* values, int n) {
     if (!std::isfinite(values[i])) return false;
   }
   return true;
+}
+
+bool shape_from_slots(ShapeChart chart, const double* slots, PlaneShape& out) {
+  switch (chart) {
+    case ShapeChart::ellipse:
+      return shape_from_ellipse(slots, out);
+    case ShapeChart::folded:
+      return shape_from_folded(slots, out);
+    case ShapeChart::log_shear:
+      return shape_from_log_shear(slots, out);
+    case ShapeChart::shear_major:
+      return shape_from_shear_major(slots, out);
+  }
+  return false;
 }
 
 // Centre in window pixels and d(x0, y0)/d(centre slots, calibration slots).
@@ -204,31 +260,33 @@ bool evaluate_sky(const TileGeometry& tile, const double* slots, TileState& stat
 
 void ellipse_to_shear(const double natural[3], double shear[3]) {
   const double eta = -0.5 * std::log(natural[0]), angle = 2.0 * natural[1] * degree;
-  shear[0] = eta * std::cos(angle);
-  shear[1] = eta * std::sin(angle);
-  shear[2] = std::log(natural[2]) - eta;
+  const double y = eta_max * std::atanh(std::min(eta / eta_max, 0.9999));
+  shear[0] = y * std::cos(angle);
+  shear[1] = y * std::sin(angle);
+  shear[2] = std::log(natural[2]) - Squeeze(y).eta;
 }
 
 void shear_to_ellipse(const double shear[3], double natural[3]) {
-  const double eta = std::hypot(shear[0], shear[1]);
+  const double y = std::hypot(shear[0], shear[1]), eta = Squeeze(y).eta;
   natural[0] = std::exp(-2.0 * eta);
-  double angle = eta > 0.0 ? 0.5 * std::atan2(shear[1], shear[0]) / degree : 0.0;
+  double angle = y > 0.0 ? 0.5 * std::atan2(shear[1], shear[0]) / degree : 0.0;
   natural[1] = angle < 0.0 ? angle + 180.0 : angle;
   natural[2] = std::exp(shear[2] + eta);
 }
 
 void shear_jacobian(const double shear[3], double jacobian[9]) {
-  const double eta = std::max(std::hypot(shear[0], shear[1]), 1e-9);
-  const double c = shear[0] / eta, s = shear[1] / eta;
-  const double q = std::exp(-2.0 * eta), radius = std::exp(shear[2] + eta);
-  jacobian[0] = -2.0 * q * c;
-  jacobian[1] = -2.0 * q * s;
+  const double y = std::max(std::hypot(shear[0], shear[1]), 1e-9);
+  const double c = shear[0] / y, s = shear[1] / y;
+  const Squeeze squeeze(y);
+  const double q = std::exp(-2.0 * squeeze.eta), radius = std::exp(shear[2] + squeeze.eta);
+  jacobian[0] = -2.0 * q * squeeze.slope * c;
+  jacobian[1] = -2.0 * q * squeeze.slope * s;
   jacobian[2] = 0.0;
-  jacobian[3] = -0.5 * s / (eta * degree);
-  jacobian[4] = 0.5 * c / (eta * degree);
+  jacobian[3] = -0.5 * s / (y * degree);
+  jacobian[4] = 0.5 * c / (y * degree);
   jacobian[5] = 0.0;
-  jacobian[6] = radius * c;
-  jacobian[7] = radius * s;
+  jacobian[6] = radius * squeeze.slope * c;
+  jacobian[7] = radius * squeeze.slope * s;
   jacobian[8] = radius;
 }
 
@@ -257,10 +315,7 @@ bool evaluate_geometry(const TileGeometry& tile, const double* slots, TileState&
   }
 
   PlaneShape plane = {};
-  const bool ok = tile.chart == ShapeChart::ellipse     ? shape_from_ellipse(slots + 2, plane)
-                  : tile.chart == ShapeChart::log_shear ? shape_from_log_shear(slots + 2, plane)
-                                                        : shape_from_shear_major(slots + 2, plane);
-  if (!ok) return false;
+  if (!shape_from_slots(tile.chart, slots + 2, plane)) return false;
   const int n_by = tile.calibrated ? n_shape_slots + n_frame : n_shape_slots;
   if (tile.calibrated) frame.apply(plane);
 

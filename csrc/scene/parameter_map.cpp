@@ -16,6 +16,22 @@ constexpr int q_role = 2, pa_role = 3, scale_role = 4;  // slots of an elliptica
 
 std::size_t at(int i) { return static_cast<std::size_t>(i); }
 
+// Longest step of a centre, in the largest pixels it is seen with.
+constexpr double centre_step_px = 10.0;
+
+// Pixels; smaller sources cannot be told from points.
+constexpr double smallest_scale_px = 3e-3;
+
+// Least scale in arcsec of a parameter that appears in (use, role).
+double smallest_scale(std::span<const SlotUse> uses,
+                      const std::vector<std::pair<int, int>>& appearances) {
+  double area = infinity;
+  for (const auto& appearance : appearances) {
+    area = std::min(area, uses[at(appearance.first)].geometry->map.pixel_area);
+  }
+  return smallest_scale_px * std::sqrt(area);
+}
+
 }  // namespace
 
 ParameterMap::ParameterMap(ParameterSpec spec, std::span<const SlotUse> uses)
@@ -130,16 +146,15 @@ void ParameterMap::choose_charts(std::span<const SlotUse> uses) {
     if (upper_[at(q)] != 1.0) continue;
     const bool closed = r >= 0 && r != q && r != pa && triple_[at(r)] < 0 && !in_function[at(r)] &&
                         only_with(r, scale_role, q, q_role) && only_with(q, q_role, r, scale_role);
-    const bool open_q = lower_[at(q)] <= 1e-3;  // flatter than that is not drawn at all
+    const bool open_q = lower_[at(q)] <= thinnest;  // flatter than that is not drawn at all
     const bool open_scale = closed && lower_[at(r)] <= 0.0 && upper_[at(r)] == infinity;
     Triple triple{Kind::shear_pair, q, pa, -1};
     if (open_q && open_scale) {
       triple = {Kind::shear, q, pa, r};
     } else if (!open_q) {
-      if (!open_scale) continue;
-      // Limits on q keep their meaning as a box in q itself; q > 1 stands for the same ellipse
-      // with its axes swapped.
-      triple = {Kind::fold, q, pa, r};
+      // Limits on q keep their meaning as a box in q itself; q > 1 stands for the same ellipse with
+      // its axes swapped.
+      triple = {Kind::fold, q, pa, -1};
     }
     const int index = static_cast<int>(triples_.size());
     triples_.push_back(triple);
@@ -148,8 +163,18 @@ void ParameterMap::choose_charts(std::span<const SlotUse> uses) {
       triple_[at(member)] = index;
       kind_[at(member)] = triple.kind;
     }
+    for (const auto& appearance : appearances[at(triple.q)]) {
+      const SlotUse& where = uses[at(appearance.first)];
+      where.geometry->chart = triple.kind == Kind::shear  ? ShapeChart::log_shear
+                              : triple.kind == Kind::fold ? ShapeChart::folded
+                                                          : ShapeChart::shear_major;
+      raw_slot_[at(where.slots[q_role])] = raw_slot_[at(where.slots[pa_role])] = 1;
+      if (triple.kind == Kind::shear) raw_slot_[at(where.slots[scale_role])] = 1;
+    }
     if (triple.kind == Kind::fold) {
       upper_[at(q)] = 1.0 / lower_[at(q)];
+      max_step_[at(q)] = 0.25;
+      max_step_[at(pa)] = 40.0;
       continue;
     }
     for (int member : {triple.q, triple.pa}) {
@@ -158,15 +183,24 @@ void ParameterMap::choose_charts(std::span<const SlotUse> uses) {
       max_step_[at(member)] = 0.4;
     }
     if (triple.scale >= 0) {
-      lower_[at(triple.scale)] = -infinity;
+      // A source this small beside every pixel is a point, and its size no longer means anything.
+      lower_[at(triple.scale)] = std::log(smallest_scale(uses, appearances[at(triple.scale)]));
       max_step_[at(triple.scale)] = 1.0;
     }
-    for (const auto& appearance : appearances[at(triple.q)]) {
-      const SlotUse& where = uses[at(appearance.first)];
-      where.geometry->chart =
-          triple.kind == Kind::shear ? ShapeChart::log_shear : ShapeChart::shear_major;
-      raw_slot_[at(where.slots[q_role])] = raw_slot_[at(where.slots[pa_role])] = 1;
-      if (triple.kind == Kind::shear) raw_slot_[at(where.slots[scale_role])] = 1;
+  }
+
+  // A source flung far away in one step would hardly come back.
+  for (const SlotUse& use : uses) {
+    if (use.geometry->kind != ComponentKind::profile &&
+        use.geometry->kind != ComponentKind::point) {
+      continue;
+    }
+    for (int role = 0; role < 2; ++role) {
+      const int free = partner(use, role);
+      if (free < 0 || kind_[at(free)] != Kind::identity) continue;
+      const double pixel = std::sqrt(use.geometry->map.pixel_area);
+      double& step = max_step_[at(free)];
+      step = std::max(std::isfinite(step) ? step : 0.0, centre_step_px * pixel);
     }
   }
 
@@ -197,7 +231,7 @@ std::vector<double> ParameterMap::to_internal(std::span<const double> natural) c
     if (t.kind == Kind::fold) continue;
     const double scale = t.scale >= 0 ? natural[at(t.scale)] : 1.0;
     // Exactly round has no direction; start a hair away so that PA keeps the given value.
-    const double q = std::min(std::max(natural[at(t.q)], 1e-3), 1.0 - 1e-7);
+    const double q = std::min(std::max(natural[at(t.q)], thinnest), 1.0 - 1e-7);
     const double ellipse[3] = {q, natural[at(t.pa)], std::max(scale, 1e-300)};
     double shear[3];
     ellipse_to_shear(ellipse, shear);
@@ -219,7 +253,6 @@ std::vector<double> ParameterMap::to_natural(std::span<const double> x) const {
       if (q > 1.0) {
         v[at(t.q)] = 1.0 / q;
         v[at(t.pa)] = x[at(t.pa)] + 90.0;
-        v[at(t.scale)] = x[at(t.scale)] * q;
       }
     } else {
       const double shear[3] = {x[at(t.q)], x[at(t.pa)], t.scale >= 0 ? x[at(t.scale)] : 0.0};
@@ -245,14 +278,7 @@ void ParameterMap::natural_row(std::span<const double> x, int i, int columns[3],
   const Triple& t = triples_[at(triple_[at(i)])];
   if (t.kind == Kind::fold) {
     const double q = x[at(t.q)];
-    if (!(q > 1.0)) return;
-    if (i == t.q) values[0] = -1.0 / (q * q);
-    if (i == t.scale) {
-      values[0] = q;
-      n = 2;
-      columns[1] = t.q;
-      values[1] = x[at(t.scale)];
-    }
+    if (q > 1.0 && i == t.q) values[0] = -1.0 / (q * q);
     return;
   }
   const double shear[3] = {x[at(t.q)], x[at(t.pa)], t.scale >= 0 ? x[at(t.scale)] : 0.0};
@@ -277,7 +303,7 @@ void ParameterMap::evaluate(std::span<const double> values, bool internal,
   for (int slot = 0; slot < spec_.n_slots; ++slot) {
     for (int e = row_begin(slot); e < row_end(slot); ++e) {
       const int i = free_index(e);
-      const bool raw = internal && (raw_slot_[at(slot)] != 0 || kind_[at(i)] == Kind::fold);
+      const bool raw = internal && raw_slot_[at(slot)] != 0;
       const double value = raw ? values[at(i)] : state.natural[at(i)];
       state.slots[at(slot)] += spec_.coefficients[at(e)] * value;
       if (internal && kind_[at(i)] == Kind::logarithm) state.coefficients[at(e)] *= value;

@@ -235,7 +235,9 @@ bool Scene::covers(std::span<const TileState> states) const {
 SceneSpec Scene::respecified(std::span<const double> start) const {
   SceneSpec spec = spec_;
   spec.parameters = parameters_->spec();
-  spec.parameters.start.assign(start.begin(), start.end());
+  for (std::size_t i = 0; i < start.size(); ++i) {
+    if (std::isfinite(start[i])) spec.parameters.start[i] = start[i];
+  }
   for (TileSpec& tile : spec.tiles) tile.geometry.chart = ShapeChart::ellipse;
   return spec;
 }

@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <limits>
 #include <numeric>
+#include <optional>
 
 #include "solve/damped.hpp"
 #include "solve/disjoint_sets.hpp"
@@ -20,6 +21,8 @@ constexpr int eigen_max_size = 300;
 // A coordinate takes part in a degenerate direction of unit length (in units of conditional
 // errors) if its component exceeds this.
 constexpr double participation = 1e-3;
+
+constexpr int max_exclusions = 20;
 
 constexpr double nan = std::numeric_limits<double>::quiet_NaN();
 
@@ -57,30 +60,65 @@ class RegularFactor {
   // scale: [n] 1 / sqrt(h_ii), 0 for coordinates not in use.
   RegularFactor(const SparsePattern& pattern, std::span<const double> h,
                 std::span<const double> scale, const LMOptions& options)
-      : pattern_(pattern), linear_(pattern, options.dense_max_size), in_(scale.size()) {
+      : pattern_(pattern), in_(scale.size()) {
+    linear_.emplace(pattern, options.dense_max_size);
     for (std::size_t i = 0; i < in_.size(); ++i) in_[i] = scale[i] > 0.0 ? 1 : 0;
     ok_ = factor(h, scale, 0.0) && weak(options).empty();
     if (ok_) return;
     // A ridge far below degenerate_rcond keeps this factorisation from meeting a pivot <= 0.
-    if (!factor(h, scale, 0.1 * options.degenerate_rcond)) return;
-    held_ = weak(options);
-    for (const std::size_t i : held_) in_[i] = 0;
-    ok_ = factor(h, scale, 0.0);
+    if (factor(h, scale, 0.1 * options.degenerate_rcond)) {
+      hold(weak(options));
+      ok_ = factor(h, scale, 0.0);
+    }
+    if (ok_) return;
+    // Rows that are rounding errors through and through make it indefinite: out with them. L D L^T
+    // goes on after a negative pivot and so finds them.
+    linear_.emplace(pattern_, LinearSolver::Method::sparse);
+    for (int k = 0; k < max_exclusions && !ok_; ++k) {
+      ok_ = factor(h, scale, 0.0) && weak(options).empty();
+      if (!ok_) hold(weak(options));
+    }
   }
 
   bool ok() const { return ok_; }
   bool uses(std::size_t i) const { return in_[i] != 0; }
   const std::vector<std::size_t>& held() const { return held_; }
-  const LinearSolver& linear() const { return linear_; }
+  const LinearSolver& linear() const { return *linear_; }
+
+  // What the held coordinates are bound to.
+  void find_groups(std::span<const double> h, std::span<const double> scale, Groups& groups) const {
+    const std::size_t n = in_.size();
+    std::vector<double> column(n);
+    for (const std::size_t t : held_) {
+      // With coordinate t moved by one, the others follow by -A^-1 a_t along the degenerate line.
+      for (std::size_t i = 0; i < n; ++i) {
+        const int at = uses(i) ? pattern_.find(static_cast<int>(i), static_cast<int>(t)) : -1;
+        column[i] = at < 0 ? 0.0 : -h[static_cast<std::size_t>(at)] * scale[i] * scale[t];
+      }
+      linear_->solve(column);
+      const double length =
+          std::sqrt(1.0 + std::inner_product(column.begin(), column.end(), column.begin(), 0.0));
+      groups.add(t);
+      for (std::size_t i = 0; i < n; ++i) {
+        if (uses(i) && std::abs(column[i]) > participation * length) groups.join(t, i);
+      }
+    }
+  }
 
  private:
   std::vector<std::size_t> weak(const LMOptions& options) const {
-    const std::vector<double> pivots = linear_.pivots();
+    const std::vector<double> pivots = linear_->pivots();
     std::vector<std::size_t> found;
     for (std::size_t i = 0; i < in_.size(); ++i) {
-      if (in_[i] != 0 && pivots[i] < options.degenerate_rcond) found.push_back(i);
+      if (in_[i] != 0 && !(pivots[i] >= options.degenerate_rcond)) found.push_back(i);
     }
     return found;
+  }
+  void hold(const std::vector<std::size_t>& which) {
+    for (const std::size_t i : which) {
+      in_[i] = 0;
+      held_.push_back(i);
+    }
   }
   bool factor(std::span<const double> h, std::span<const double> scale, double ridge) {
     std::vector<double> values(h.size());
@@ -93,11 +131,11 @@ class RegularFactor {
         values[k] = in_[i] != 0 && in_[j] != 0 ? h[k] * scale[i] * scale[j] : 0.0;
       }
     }
-    return linear_.factor(values, 0.0) == Factorization::ok;
+    return linear_->factor(values, 0.0) == Factorization::ok;
   }
 
   const SparsePattern& pattern_;
-  LinearSolver linear_;
+  std::optional<LinearSolver> linear_;
   std::vector<std::uint8_t> in_;
   std::vector<std::size_t> held_;
   bool ok_ = false;
@@ -180,21 +218,7 @@ void Analysis::by_eigenvectors() {
 void Analysis::by_pivots() {
   const RegularFactor factor(pattern, h, scale, options);
   if (!factor.ok()) return;
-  std::vector<double> column(n);
-  for (const std::size_t t : factor.held()) {
-    // With coordinate t moved by one, the others follow by -A^-1 a_t along the degenerate line.
-    for (std::size_t i = 0; i < n; ++i) {
-      const int at = factor.uses(i) ? pattern.find(static_cast<int>(i), static_cast<int>(t)) : -1;
-      column[i] = at < 0 ? 0.0 : -h[static_cast<std::size_t>(at)] * scale[i] * scale[t];
-    }
-    factor.linear().solve(column);
-    const double length =
-        std::sqrt(1.0 + std::inner_product(column.begin(), column.end(), column.begin(), 0.0));
-    groups.add(t);
-    for (std::size_t i = 0; i < n; ++i) {
-      if (factor.uses(i) && std::abs(column[i]) > participation * length) groups.join(t, i);
-    }
-  }
+  factor.find_groups(h, scale, groups);
   const auto known = [&](std::size_t i) { return factor.uses(i) && !groups.contains(i); };
   if (!dense) {
     const std::vector<double> inverse = factor.linear().selected_inverse();
@@ -305,12 +329,22 @@ bool covariance_columns(const SparsePattern& pattern, std::span<const double> h,
   if (ok) {
     const RegularFactor factor(pattern, h, scale, options);
     ok = factor.ok();
-    for (std::size_t c = 0; ok && c < static_cast<std::size_t>(k); ++c) {
-      for (std::size_t i = 0; i < n; ++i) columns[c * n + i] *= factor.uses(i) ? scale[i] : 0.0;
+    Groups groups(n);
+    if (ok) factor.find_groups(h, scale, groups);
+    const auto known = [&](std::size_t i) { return factor.uses(i) && !groups.contains(i); };
+    std::vector<std::uint8_t> spoilt(static_cast<std::size_t>(k), 0);
+    for (std::size_t c = 0; ok && c < spoilt.size(); ++c) {
+      for (std::size_t i = 0; i < n; ++i) {
+        double& w = columns[c * n + i];
+        if (w != 0.0 && !known(i)) spoilt[c] = 1;
+        w *= factor.uses(i) ? scale[i] : 0.0;
+      }
     }
     if (ok) factor.linear().solve_many(columns, k);
-    for (std::size_t c = 0; ok && c < static_cast<std::size_t>(k); ++c) {
-      for (std::size_t i = 0; i < n; ++i) columns[c * n + i] *= factor.uses(i) ? scale[i] : nan;
+    for (std::size_t c = 0; ok && c < spoilt.size(); ++c) {
+      for (std::size_t i = 0; i < n; ++i) {
+        columns[c * n + i] *= known(i) && spoilt[c] == 0 ? scale[i] : nan;
+      }
     }
   }
   if (!ok) std::fill(columns.begin(), columns.end(), nan);

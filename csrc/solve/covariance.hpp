@@ -29,9 +29,8 @@ struct Covariance {
 Covariance covariance(const SparsePattern& pattern, std::span<const double> h,
                       std::span<const std::uint8_t> held, const LMOptions& options);
 
-// Columns C w of that covariance C, for right-hand sides w: columns [k][n] is overwritten. Rows of
-// held coordinates are NaN; where the data leave a direction open, one coordinate of it counts as
-// held. Returns false (and NaN) where h is not finite.
+// Columns C w of that covariance C, for right-hand sides w: columns [k][n] is overwritten. NaN
+// wherever held or degenerate coordinates come in. Returns false where h is not finite.
 bool covariance_columns(const SparsePattern& pattern, std::span<const double> h,
                         std::span<const std::uint8_t> held, const LMOptions& options,
                         std::span<double> columns, int k);

@@ -16,6 +16,8 @@ constexpr double min_pivot = 1e-14;
 constexpr int release_passes = 12;
 constexpr int max_passes = 40;
 
+constexpr int max_exclusions = 5;
+
 }  // namespace
 
 DampedSolver::DampedSolver(const SparsePattern& pattern, int dense_max_size)
@@ -39,6 +41,28 @@ void DampedSolver::assemble(const DampedProblem& problem) {
       matrix_[k] = both_free ? problem.h[k] * scale_[i] * scale_[column] : 0.0;
     }
   }
+}
+
+// A row of H that is rounding error makes the whole system indefinite: such coordinates stay where
+// they are, rather than the damping of all others rising until it drowns them.
+Factorization DampedSolver::factor_without_weak(int& n_factor) {
+  Factorization status = linear_.factor(matrix_, min_pivot);
+  for (int k = 0; k < max_exclusions && status == Factorization::indefinite; ++k) {
+    for (const int i : linear_.weak(matrix_, min_pivot)) {
+      state_[static_cast<std::size_t>(i)] = State::idle;
+    }
+    for (int j = 0; j < pattern_.n; ++j) {
+      for (int e = pattern_.diagonal(j) + 1; e < pattern_.diagonal(j + 1); ++e) {
+        const int i = pattern_.row[static_cast<std::size_t>(e)];
+        const bool idle = state_[static_cast<std::size_t>(i)] == State::idle ||
+                          state_[static_cast<std::size_t>(j)] == State::idle;
+        if (idle) matrix_[static_cast<std::size_t>(e)] = 0.0;
+      }
+    }
+    ++n_factor;
+    status = linear_.factor(matrix_, min_pivot);
+  }
+  return status;
 }
 
 // Returns true if any coordinate changed sides. p: the last solution, walls included.
@@ -89,7 +113,7 @@ DampedStep DampedSolver::step(const DampedProblem& problem) {
     }
     assemble(problem);
     ++result.n_factor;
-    result.status = linear_.factor(matrix_, min_pivot);
+    result.status = factor_without_weak(result.n_factor);
     if (result.status != Factorization::ok) return result;
     if (moved_wall) {
       symmetric_multiply(pattern_, problem.h, wall_, work_);

@@ -47,6 +47,7 @@ class DampedSolver {
   enum class State : std::uint8_t { free, low, high, idle };
 
   void assemble(const DampedProblem& problem);
+  Factorization factor_without_weak(int& n_factor);
   bool update_states(const DampedProblem& problem, const std::vector<double>& p, bool release);
 
   const SparsePattern& pattern_;

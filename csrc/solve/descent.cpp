@@ -7,6 +7,8 @@
 #include <numeric>
 #include <utility>
 
+#include "solve/bracket.hpp"
+
 namespace jointlight {
 namespace {
 
@@ -25,10 +27,6 @@ constexpr double untried_data = 1e5;
 constexpr double untried_ftol = 0.1;
 constexpr double trusted_gain_error = 0.5;
 
-// Factor by which the damping is raised until a step is short enough, and how often it then
-// interpolates. These cost factorisations, which are cheap beside an evaluation of the scene.
-constexpr double damping_growth = 8.0;
-constexpr int max_refinements = 3;
 constexpr int max_searches = 60;
 
 // Accepted, poorly predicted steps below ftol after which the full step is no longer believed.
@@ -37,48 +35,9 @@ constexpr int max_small_steps = 3;
 // One of several parts rests while its full step is shorter than this many conditional errors.
 constexpr double resting_norm = 1e-3;
 
-// A part got worse if its loss is at least this share of all parts' losses.
-constexpr double culprit_share = 0.02;
-
 bool all_finite(std::span<const double> v) {
   return std::all_of(v.begin(), v.end(), [](double a) { return std::isfinite(a); });
 }
-
-// Search for the least damping from `lambda` upwards with a step no longer than max_norm.
-struct Bracket {
-  double lambda = 0.0;
-  double long_lambda = nan, long_norm = nan;  // logarithms, of the last step that was too long
-  double fit_lambda = 0.0, fit_norm = -1.0;   // last one that was not
-  int refinements = 0;
-  bool done = false;
-
-  void update(bool solved, double norm, double max_norm) {
-    if (solved && norm <= max_norm) {
-      fit_lambda = lambda;
-      fit_norm = norm;
-      done = std::isnan(long_norm) || norm > 0.7 * max_norm || norm == 0.0 ||
-             refinements == max_refinements;
-      if (done) return;
-    } else if (solved) {
-      long_lambda = std::log(lambda);
-      long_norm = std::log(norm);
-    }
-    if (fit_norm <= 0.0) {
-      lambda *= damping_growth;
-      return;
-    }
-    // Between one too long and one needlessly short.
-    ++refinements;
-    const double slope = (std::log(fit_norm) - long_norm) / (std::log(fit_lambda) - long_lambda);
-    const double aim = long_lambda + (std::log(0.85 * max_norm) - long_norm) / slope;
-    if (!std::isfinite(aim) || refinements > max_refinements) {
-      lambda = fit_lambda;
-      done = true;
-      return;
-    }
-    lambda = std::exp(std::clamp(aim, long_lambda, std::log(fit_lambda)));
-  }
-};
 
 }  // namespace
 
@@ -86,6 +45,7 @@ Descent::Descent(Region region, const Box& box, const LMOptions& options)
     : region_(std::move(region)),
       options_(options),
       dampings_(region_.parts.size()),
+      faint_gain_(faint_gain(region_.parts.size())),
       solver_(region_.pattern, options.dense_max_size) {
   const std::size_t n = region_.coordinates.size();
   for (const int c : region_.coordinates) {
@@ -100,6 +60,7 @@ Descent::Descent(Region region, const Box& box, const LMOptions& options)
   next_ = best_;
   diagonal_.assign(n, 0.0);
   damping_ = low_ = high_ = work_ = diagonal_;
+  find_touching();
 }
 
 void Descent::take(const Evaluation& at, Point& point) const {
@@ -192,13 +153,26 @@ void Descent::examine() {
   }
   full_norm_ = scaled_norm(full_.p);
   measure_parts(full_, true);
+  find_neighbours();
+}
+
+void Descent::choose_resting() {
+  if (single()) return;
   bool any_moves = false;
   for (Damping& d : dampings_) {
-    d.resting = !single() && full_.status == Factorization::ok && d.full_norm < resting_norm;
+    d.resting = d.stalled || (full_.status == Factorization::ok && d.full_norm < resting_norm);
     any_moves = any_moves || !d.resting;
   }
   if (any_moves) return;
-  for (Damping& d : dampings_) d.resting = false;
+  for (Damping& d : dampings_) d.resting = d.stalled;
+}
+
+// What the full step promises, but for parts that were given up.
+double Descent::open_gain() const {
+  if (single()) return full_.predicted;
+  double sum = 0.0;
+  for (const Damping& d : dampings_) sum += d.stalled ? 0.0 : d.full_predicted;
+  return sum;
 }
 
 // Decrease of chi2 not worth an evaluation.
@@ -216,19 +190,25 @@ std::optional<Status> Descent::converged() const {
   // Residuals that fell to rounding of the initial ones: nothing is left to fit.
   if (chi2 <= 10.0 * epsilon * epsilon * start_chi2_) return Status::converged_ftol;
   if (full_.status != Factorization::ok) return std::nullopt;
-  const double open_gain = full_.predicted / chi2;
+  const double relative_gain = open_gain() / chi2;
   if (cosine_ <= options_.gtol &&
-      open_gain <= std::max(options_.ftol, options_.gtol * options_.gtol)) {
+      relative_gain <= std::max(options_.ftol, options_.gtol * options_.gtol)) {
     return Status::converged_gtol;
   }
   if (n_trials_ == 0) return std::nullopt;
   // Where residuals are large and curved, the full step promises what no step can keep.
   if (n_small_ >= max_small_steps) return Status::converged_ftol;
+  if (!single() && recent_.size() == idle_trials && recent_.front() - chi2 < idle_gain() &&
+      std::count_if(
+          recent_.begin(), recent_.end(), [&](double c) { return c > chi2; }) >=
+          static_cast<int>(idle_trials / 2)) {
+    return Status::converged_ftol;
+  }
   const bool tried = trial_.step.predicted <= options_.ftol * chi2 &&
                      std::abs(trial_.actual) <= options_.ftol * chi2;
-  if (tried && open_gain <= options_.ftol) return Status::converged_ftol;
+  if (tried && relative_gain <= options_.ftol) return Status::converged_ftol;
   if (trial_.accepted && std::abs(trial_.gain - 1.0) <= trusted_gain_error &&
-      full_.predicted <= untried_decrease()) {
+      open_gain() <= untried_decrease()) {
     return Status::converged_ftol;
   }
   const double small = options_.xtol * (scaled_norm(best_.x) + options_.xtol);
@@ -242,7 +222,7 @@ std::optional<Status> Descent::converged() const {
 Status Descent::stuck() const {
   if (n_finite_ == 0 && n_non_finite_ > 0) return Status::non_finite;
   if (full_.status != Factorization::ok) return Status::degenerate;
-  if (full_.predicted <= options_.ftol * best_.chi2 || n_small_ > 0) return Status::converged_ftol;
+  if (open_gain() <= options_.ftol * best_.chi2 || n_small_ > 0) return Status::converged_ftol;
   if (full_norm_ <= options_.xtol * scaled_norm(best_.x)) return Status::converged_xtol;
   return Status::no_decrease;
 }
@@ -252,7 +232,7 @@ Status Descent::part_status(std::size_t k) const {
   const bool unfinished = whole == Status::max_iterations || whole == Status::timed_out ||
                           whole == Status::interrupted || whole == Status::no_decrease;
   const bool settled = n_trials_ > 0 && full_.status == Factorization::ok &&
-                       dampings_[k].full_predicted <= untried_decrease();
+                       (dampings_[k].stalled || dampings_[k].full_predicted <= untried_decrease());
   return unfinished && settled ? Status::converged_ftol : whole;
 }
 
@@ -273,6 +253,7 @@ void Descent::begin(const Evaluation& start) {
 
 // Finds the least damped step with every part's share no longer than its max_norm.
 bool Descent::search() {
+  if (many()) return search_many();
   std::vector<Bracket> brackets(dampings_.size());
   for (std::size_t k = 0; k < brackets.size(); ++k) {
     brackets[k].lambda = dampings_[k].lambda;
@@ -340,6 +321,27 @@ bool Descent::search() {
 }
 
 bool Descent::propose(std::span<double> x, int iteration) {
+  bool moved = false;
+  if (!undo_.empty()) {
+    repair();
+    moved = trial_.step.predicted > options_.chi2_noise * best_.chi2;
+    if (!moved) undo_.clear();
+  }
+  if (!moved) moved = try_new_step();
+  if (!moved && stuck() != Status::non_finite && try_afresh()) moved = try_new_step();
+  if (!moved) {
+    status_ = stuck();
+    return false;
+  }
+  for (std::size_t i = 0; i < next_.x.size(); ++i) {
+    x[static_cast<std::size_t>(region_.coordinates[i])] = next_.x[i];
+  }
+  ++n_trials_;
+  last_trial_ = iteration;
+  return true;
+}
+
+bool Descent::try_new_step() {
   trial_ = {};
   bool moved = false;
   // A model decrease lost in rounding can be neither confirmed nor refuted.
@@ -352,16 +354,7 @@ bool Descent::propose(std::span<double> x, int iteration) {
       moved = moved || next_.x[i] != best_.x[i];
     }
   }
-  if (!moved) {
-    status_ = stuck();
-    return false;
-  }
-  for (std::size_t i = 0; i < next_.x.size(); ++i) {
-    x[static_cast<std::size_t>(region_.coordinates[i])] = next_.x[i];
-  }
-  ++n_trials_;
-  last_trial_ = iteration;
-  return true;
+  return moved;
 }
 
 bool Descent::judge(const Evaluation& trial) {
@@ -379,6 +372,8 @@ bool Descent::judge(const Evaluation& trial) {
 }
 
 void Descent::settle(const Evaluation& trial, bool accepted) {
+  const bool repaired = !undo_.empty();
+  if (!repaired && plan_repair()) return;  // neither best nor damping of the others changes
   if (accepted) {
     take(trial, next_);
     accepted = usable(next_);
@@ -389,68 +384,17 @@ void Descent::settle(const Evaluation& trial, bool accepted) {
     std::swap(best_, next_);
     n_finite_ = n_non_finite_ = n_rejected_ = 0;
     examine();
+    find_stalled();
+    choose_resting();
   } else {
     ++n_rejected_;
     raise_damping();
   }
+  undo_.clear();
+  recent_.push_back(best_.chi2);
+  if (recent_.size() > idle_trials) recent_.pop_front();
   status_ = influence_ ? converged() : Status::degenerate;
-}
-
-void Descent::relax_damping() {
-  const double error = std::abs(trial_.gain - 1.0);
-  const bool small = trial_.step.predicted <= options_.ftol * best_.chi2 &&
-                     std::abs(trial_.actual) <= options_.ftol * best_.chi2;
-  // While the model keeps its promises the damping falls, and longer steps are to come.
-  n_small_ = small && error > 0.1 ? n_small_ + 1 : 0;
-  chance_ = trial_.gain >= 0.25 ? 0.95 : 0.6;
-  const double tiny = untried_decrease();
-  for (std::size_t k = 0; k < dampings_.size(); ++k) {
-    Damping& d = dampings_[k];
-    if (d.resting) continue;
-    double gain = trial_.gain;
-    if (!single() && d.predicted > tiny) {
-      // A part's pixels also see its neighbours move, so its own gain counts where it is clear.
-      const double own = (best_.parts[k] - next_.parts[k]) / d.predicted;
-      if (std::abs(own - 1.0) < 0.25) gain = own;
-      if (own < -0.25) gain = std::min(gain, std::max(own, -1.0));
-    }
-    double factor = std::clamp(1.0 - std::pow(2.0 * gain - 1.0, 3), 1.0 / 3.0, 2.0);
-    // A model this good needs hardly any damping; max_norm remembers where it was bad.
-    if (std::abs(gain - 1.0) < 0.25) factor = 0.1;
-    if (std::abs(gain - 1.0) < 0.05) factor = 0.01;
-    d.lambda = std::max(options_.min_lambda, d.lambda * factor);
-    d.growth = 2.0;
-    if (std::isfinite(d.max_norm)) {
-      d.max_norm = d.norm * (gain > 0.75 ? 2.0 : gain > 0.25 ? 1.0 : 0.5);
-    }
-  }
-}
-
-void Descent::raise_damping() {
-  chance_ = 0.6;
-  std::vector<double> loss(dampings_.size());
-  double total = 0.0;
-  for (std::size_t k = 0; k < loss.size(); ++k) {
-    loss[k] = next_.parts[k] - best_.parts[k];
-    if (!std::isfinite(loss[k])) loss[k] = std::numeric_limits<double>::infinity();
-    total += std::max(loss[k], 0.0);
-  }
-  for (std::size_t k = 0; k < loss.size(); ++k) {
-    Damping& d = dampings_[k];
-    // Those that got worse; if that did not help, all of them.
-    const bool culprit =
-        single() || n_rejected_ > 1 || loss[k] == total || loss[k] >= culprit_share * total;
-    if (!culprit || d.resting) continue;
-    // Minimum of the parabola through chi2, its slope and the failed trial.
-    double shrink = 0.25;
-    const double actual = single() ? trial_.actual : -loss[k];
-    if (std::isfinite(actual)) {
-      shrink = std::clamp(0.5 * d.slope / (d.slope + actual), 0.1, 0.5);
-    }
-    if (d.norm > 0.0) d.max_norm = shrink * d.norm;
-    d.lambda *= d.growth;
-    d.growth *= 2.0;
-  }
+  if (status_ == Status::converged_ftol && try_afresh()) status_.reset();
 }
 
 }  // namespace jointlight

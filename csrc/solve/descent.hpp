@@ -11,6 +11,8 @@
 // (practically undamped, bounds respected) step, so heavy damping cannot pass for it.
 #pragma once
 
+#include <cstdint>
+#include <deque>
 #include <limits>
 #include <optional>
 #include <span>
@@ -75,6 +77,10 @@ class Descent {
   double time_s = 0.0;  // kept by the caller
 
  private:
+  // From here on, solves are dear and single parts are worth sending back (descent_parts.cpp).
+  static constexpr std::size_t many_parts = 8;
+  static constexpr std::size_t idle_trials = 8;  // of which the decrease is watched
+
   struct Point {
     std::vector<double> x, g, h, parts;
     double chi2 = std::numeric_limits<double>::quiet_NaN();
@@ -94,21 +100,43 @@ class Descent {
     double growth = 2.0;                                        // Nielsen's nu
     double max_norm = std::numeric_limits<double>::infinity();  // of the next |D p|
     double norm = 0.0, predicted = 0.0, slope = 0.0;            // of the trial
+    double gain = 0.0;                                          // ratio at the last accepted step
     double full_norm = 0.0, full_predicted = 0.0;               // of the full step
     bool resting = false;                                       // not moved in this trial
+    int n_faint = 0;              // consecutive steps with next to nothing to gain
+    bool stalled = false;         // so many that it is left where it is
+    std::vector<int> neighbours;  // parts that it is blended with, itself included
+    std::vector<int> touching;    // parts that share pixels with it, itself included
   };
 
   void take(const Evaluation& at, Point& point) const;
   static bool usable(const Point& point);
   bool single() const { return dampings_.size() == 1; }
+  bool many() const { return dampings_.size() >= many_parts; }
   std::size_t home(std::size_t i) const { return static_cast<std::size_t>(region_.home[i]); }
   void update_scaling();
   DampedStep solve(bool limited);
   double scaled_norm(std::span<const double> v) const;
+  void find_touching();
+  void find_neighbours();
   void measure_parts(const DampedStep& step, bool full);
+  void choose_resting();
   bool search();
+  bool search_many();
+  bool try_new_step();
+  double neighbourhood_gain(std::size_t k) const;
   void relax_damping();
   void raise_damping();
+  void find_stalled();
+  bool try_afresh();
+  static double faint_gain(std::size_t n_parts);
+  double idle_gain() const;
+  void raise_part(std::size_t k, double loss);
+  double loss(std::size_t k) const;
+  std::vector<std::uint8_t> blamed(double& losses) const;
+  bool plan_repair();
+  void repair();
+  double open_gain() const;
   void examine();
   std::optional<Status> converged() const;
   double untried_decrease() const;
@@ -120,18 +148,23 @@ class Descent {
   Point best_, next_;
   Trial trial_;
   std::vector<Damping> dampings_;  // [parts]
+  double faint_gain_;              // of chi2, not worth a step of one part
   DampedSolver solver_;
   std::vector<double> diagonal_;              // [n] running maximum of diag H
   std::vector<double> damping_, low_, high_;  // [n] arguments of the last solve
   std::vector<double> work_;                  // [n]
+  std::vector<std::uint8_t> undo_;            // [parts] 1: goes back in the trial to come; or empty
+  std::deque<double> recent_;                 // chi2 after each of the last trials
   std::optional<Status> status_;
   int n_trials_ = 0, last_trial_ = 0;
-  int n_small_ = 0;       // consecutive accepted steps below ftol, poorly predicted
-  int n_rejected_ = 0;    // consecutive
-  double chance_ = 0.8;   // guessed probability that the next trial is accepted
-  int n_finite_ = 0;      // trials since the last accepted point with a finite chi2
-  int n_non_finite_ = 0;  // and without
-  DampedStep full_;       // full step at the best point
+  int n_fresh_ = 0;          // fresh starts
+  double fresh_chi2_ = 0.0;  // at the last one
+  int n_small_ = 0;          // consecutive accepted steps below ftol, poorly predicted
+  int n_rejected_ = 0;       // consecutive
+  double chance_ = 0.8;      // guessed probability that the next trial is accepted
+  int n_finite_ = 0;         // trials since the last accepted point with a finite chi2
+  int n_non_finite_ = 0;     // and without
+  DampedStep full_;          // full step at the best point
   double full_norm_ = 0.0;
   double cosine_ = 0.0;     // gradient cosine at the best point
   bool influence_ = false;  // some coordinate moves the model

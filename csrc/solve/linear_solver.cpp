@@ -149,6 +149,37 @@ Factorization LinearSolver::factor(std::span<const double> values, double min_pi
   return positive ? Factorization::ok : Factorization::indefinite;
 }
 
+std::vector<int> LinearSolver::weak(std::span<const double> values, double min_pivot) const {
+  const int n = pattern_.n;
+  std::vector<int> found;
+  if (method_ == Method::sparse) {
+    const std::vector<double> d = pivots();
+    for (int i = 0; i < n; ++i) {
+      if (!(d[static_cast<std::size_t>(i)] > min_pivot)) found.push_back(i);
+    }
+    return found;
+  }
+  // L D L^T column by column, a weak one passed over.
+  Eigen::MatrixXd a = Eigen::MatrixXd::Zero(n, n);
+  for (int j = 0; j < n; ++j) {
+    for (int k = pattern_.diagonal(j); k < pattern_.diagonal(j + 1); ++k) {
+      a(pattern_.row[static_cast<std::size_t>(k)], j) = values[static_cast<std::size_t>(k)];
+    }
+  }
+  for (int j = 0; j < n; ++j) {
+    if (!(a(j, j) > min_pivot)) {
+      found.push_back(j);
+      continue;
+    }
+    const int below = n - j - 1;
+    const Eigen::VectorXd column = a.col(j).tail(below);
+    a.bottomRightCorner(below, below)
+        .selfadjointView<Eigen::Lower>()
+        .rankUpdate(column, -1.0 / a(j, j));
+  }
+  return found;
+}
+
 void LinearSolver::solve(std::span<double> b) const {
   const Workspace& w = *workspace_;
   if (method_ == Method::small) {

@@ -30,6 +30,10 @@ class LinearSolver {
   // values: [nnz] in the pattern's order. indefinite: some pivot of L D L^T is <= min_pivot.
   Factorization factor(std::span<const double> values, double min_pivot);
 
+  // Coordinates to leave out where factor() found these values indefinite: those whose pivots are
+  // <= min_pivot once the ones before them are out.
+  std::vector<int> weak(std::span<const double> values, double min_pivot) const;
+
   // b <- A^-1 b, after a factorisation that was ok.
   void solve(std::span<double> b) const;
 

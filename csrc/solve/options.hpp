@@ -21,8 +21,8 @@ struct LMOptions {
   // 3e-7 for 3e5 pixels.
   double gtol = 1e-6;
 
-  // Trial steps, accepted or not. Usual fits need 5 to 15.
-  int max_iterations = 200;
+  // Trial steps, accepted or not. Usual fits need 5 to 15, thousands of blended sources 100.
+  int max_iterations = 400;
 
   // Wall-clock limit in seconds, looked at before every evaluation; 0 = none.
   double time_limit_s = 0.0;

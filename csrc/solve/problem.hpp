@@ -51,7 +51,7 @@ class Problem {
   // non-finite without spoiling the others.
   virtual std::span<const double> parts() const { return {}; }
 
-  // Every coordinate that a part changes with; empty = all of them.
+  // Every coordinate that a part changes with; not asked where there is only one part.
   virtual std::span<const int> part_coordinates(int /*part*/) const { return {}; }
 
   // The part whose damping a coordinate takes.

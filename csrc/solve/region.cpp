@@ -28,10 +28,11 @@ std::vector<Region> find_regions(const Problem& problem, std::span<const std::ui
   std::vector<int> first_of_part(at(problem.n_parts()), -1);
   for (int part = 0; part < problem.n_parts(); ++part) {
     const std::span<const int> coordinates = problem.part_coordinates(part);
-    const int count = coordinates.empty() ? problem.size() : static_cast<int>(coordinates.size());
+    const bool whole = problem.n_parts() == 1;
+    const int count = whole ? problem.size() : static_cast<int>(coordinates.size());
     int& first = first_of_part[at(part)];
     for (int k = 0; k < count; ++k) {
-      const int i = coordinates.empty() ? k : coordinates[at(k)];
+      const int i = whole ? k : coordinates[at(k)];
       if (inside[at(i)] == 0) continue;
       if (first < 0) {
         first = i;

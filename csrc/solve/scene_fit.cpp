@@ -17,6 +17,13 @@ namespace {
 
 constexpr int max_plans = 5;
 
+// Iteration of a plan after which it is looked at once before the fit has ended: most of the way is
+// behind, and the long end of a large fit need not be gone twice.
+constexpr int early_look = 8;
+
+// Ends a plan early.
+struct PlanOutgrown : Interrupt {};
+
 // Record of a plan's fit as part of the whole fit.
 IterationRecord continued(IterationRecord record, const FitOutcome& before) {
   record.iteration += before.history.empty() ? 0 : before.history.back().iteration;
@@ -108,18 +115,20 @@ std::vector<std::string> source_statuses(const Plan& plan, const std::vector<Til
   }
   std::vector<std::string> names;
   for (std::size_t s = 0; s < n; ++s) {
-    const int i = coordinate[s];
-    if (i < 0) {
+    const auto i = static_cast<std::size_t>(coordinate[s]);
+    if (coordinate[s] < 0) {
       names.emplace_back("fixed");
-    } else if (data[s] == 0) {
+      continue;
+    }
+    const bool own = plan.layout->home[i] == static_cast<int>(s);
+    const auto component = static_cast<std::size_t>(outcome.component[i]);
+    const Status status = own ? outcome.part_status[s] : outcome.component_status[component];
+    if (data[s] == 0) {
       names.emplace_back("no_data");
-    } else if (drawn[s] == 0) {
+    } else if (drawn[s] == 0 && status != Status::non_finite) {
       names.emplace_back("lost");
-    } else if (plan.layout->home[static_cast<std::size_t>(i)] == static_cast<int>(s)) {
-      names.emplace_back(to_string(outcome.part_status[s]));
     } else {
-      const int component = outcome.component[static_cast<std::size_t>(i)];
-      names.emplace_back(to_string(outcome.component_status[static_cast<std::size_t>(component)]));
+      names.emplace_back(to_string(status));
     }
   }
   return names;
@@ -141,8 +150,14 @@ SceneFit fit_scene(const Plan& plan, std::span<const double> start,
     const Scene& scene = *result.plan.scene;
     SceneProblem problem(result.plan.scene, result.plan.layout, *result.plan.backend, true);
     const ParameterMap& map = scene.parameters();
+    bool outgrown = false;
     problem.on_progress = [&](const IterationRecord& record, std::span<const double> x) {
       progress(continued(record, before), map.to_natural(x));
+      if (record.iteration == early_look && n_plans < max_plans &&
+          !scene.covers(problem.tile_states())) {
+        outgrown = true;
+        throw PlanOutgrown();
+      }
     };
     LMOptions rest = options;  // less what earlier plans spent
     if (!before.history.empty()) rest.max_iterations -= before.history.back().iteration;
@@ -172,10 +187,14 @@ SceneFit fit_scene(const Plan& plan, std::span<const double> start,
     std::vector<TileState> states = problem.tile_states();
     states.resize(scene.tiles().size());
     result.source_status = source_statuses(result.plan, states, moves, outcome);
-    const bool again = n_plans < max_plans && outcome.status != Status::interrupted &&
-                       outcome.status != Status::timed_out &&
-                       outcome.status != Status::max_iterations &&
-                       outcome.status != Status::non_finite && !scene.covers(states);
+    // One bad source is no reason to leave the others with boxes that do not suit them.
+    const bool any_left =
+        std::any_of(outcome.component_status.begin(), outcome.component_status.end(),
+                    [](Status s) { return is_success(s); });
+    const bool out_of_time = rest.time_limit_s > 0.0 && outcome.time_s >= rest.time_limit_s;
+    const bool ended = outcome.status == Status::interrupted ||
+                       outcome.status == Status::max_iterations || out_of_time || !any_left;
+    const bool again = outgrown || (!ended && n_plans < max_plans && !scene.covers(states));
     outcome = joined(std::move(outcome), std::move(before));
     if (!again) return result;
     before = std::move(outcome);

@@ -141,22 +141,22 @@ void SceneProblem::render(std::span<const double> x, int image, double* out) {
   std::fill_n(out, at(spec.width) * at(spec.height), std::numeric_limits<double>::quiet_NaN());
 }
 
-void SceneProblem::render_tile(std::span<const double> x, int tile, double* out) {
-  const TileView& view = scene_->views()[at(tile)];
-  const std::size_t size = at(view.width) * at(view.height);
-  if (!prepare(x)) {
-    std::fill_n(out, size, std::numeric_limits<double>::quiet_NaN());
-    return;
-  }
-  const FieldsView fields = backend_.fields(tiles_, tile);
-  for (int y = 0; y < view.height; ++y) {
-    const double* row = fields.data + at(y) * fields.row_stride;
-    for (std::size_t px = 0; px < at(view.width); ++px) {
-      double sum = 0.0;
-      for (std::size_t i = 0; i < n_lanes; ++i) {
-        sum += tiles_[at(tile)].value[i] * row[px * n_lanes + i];
-      }
-      out[at(y) * at(view.width) + px] = sum;
+void SceneProblem::render_tiles(std::span<const double> x, std::span<const int> tiles,
+                                std::span<double* const> out) {
+  const bool valid = prepare(x);
+  for (std::size_t k = 0; k < tiles.size(); ++k) {
+    const TileView& view = scene_->views()[at(tiles[k])];
+    const std::size_t width = at(view.width), size = width * at(view.height);
+    if (!valid) {
+      std::fill_n(out[k], size, std::numeric_limits<double>::quiet_NaN());
+      continue;
+    }
+    const double* value = tiles_[at(tiles[k])].value;
+    const FieldsView fields = backend_.fields(tiles_, tiles[k]);
+    for (std::size_t p = 0; p < size; ++p) {
+      const double* lanes = fields.data + p / width * fields.row_stride + p % width * n_lanes;
+      out[k][p] = 0.0;
+      for (std::size_t i = 0; i < n_lanes; ++i) out[k][p] += value[i] * lanes[i];
     }
   }
 }

@@ -47,7 +47,9 @@ class SceneProblem final : public Problem {
   // Derivatives of image `image` by every free coordinate: [n_free][height][width].
   void jacobian(std::span<const double> x, int image, double* out);
   void render(std::span<const double> x, int image, double* out);
-  void render_tile(std::span<const double> x, int tile, double* out);
+  // [height][width] of each tile's window
+  void render_tiles(std::span<const double> x, std::span<const int> tiles,
+                    std::span<double* const> out);
 
   std::function<void(const IterationRecord&, std::span<const double>)> on_progress;
 

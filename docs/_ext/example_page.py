@@ -37,8 +37,7 @@ class Example(SphinxDirective):
         kept = Path(self.env.srcdir) / KEPT
         output = kept / f"{stem}.txt"
         if output.is_file():
-            object_name = stem.partition("_")[0]
-            found += [self.picture(path) for path in sorted(kept.glob(f"{object_name}*.webp"))]
+            found += [self.picture(path) for path in sorted(kept.glob(f"{stem}*.webp"))]
             printed = output.read_text().rstrip()
             found.append(nodes.literal_block(printed, printed, language="text"))
         else:

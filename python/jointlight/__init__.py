@@ -18,7 +18,7 @@ from jointlight.errors import (
     JointlightWarning,
 )
 from jointlight.image import TargetImage, TargetImageList
-from jointlight.models import Group, Model, joint
+from jointlight.models import Group, Model, joint, joint_from_segmentation, merge
 from jointlight.parameters import Normal, Parameter, tie_polynomial
 from jointlight.psf import PSF, gaussian_psf, moffat_psf
 
@@ -49,7 +49,9 @@ __all__ = [
     "gaussian_psf",
     "initialize",
     "joint",
+    "joint_from_segmentation",
     "load",
+    "merge",
     "moffat_psf",
     "plots",
     "tie_polynomial",

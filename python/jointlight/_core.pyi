@@ -1,16 +1,39 @@
 # SPDX-License-Identifier: BSD-3-Clause
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, TypeAlias, final
+from typing import Any, Literal, TypeAlias, TypedDict, final
 
 import numpy as np
 import numpy.typing as npt
 
 _Array: TypeAlias = npt.NDArray[np.float64]
+_Index: TypeAlias = npt.NDArray[np.int32]
 _Amplitude: TypeAlias = Literal["brightness", "flux"]
 _Kind: TypeAlias = Literal["effective", "optical"]
 _Function: TypeAlias = tuple[
     Callable[[_Array], tuple[npt.ArrayLike, npt.ArrayLike]], npt.ArrayLike, npt.ArrayLike
 ]
+
+# Index arrays count free parameters, tiles, images or sources as the builder was given them.
+class _Outcome(TypedDict):
+    v: _Array  # [n_free]
+    chi2: float
+    chi2_images: _Array
+    chi2_tiles: _Array  # of the pixels that each tile owns
+    n_pixels_images: list[int]
+    n_pixels_tiles: list[int]
+    status: str
+    message: str
+    source_status: list[str]  # a status, or "no_data", "lost", "fixed"
+    component: list[int]  # [n_free], -1: held
+    component_status: list[str]
+    covariance: _Array | None  # [n_free, n_free], NaN where there is none
+    covariance_sparse: tuple[_Array, _Index, _Index] | None  # data, indices, indptr: lower triangle
+    at_bound: npt.NDArray[np.bool_]  # [n_free]
+    degenerate: list[list[int]]
+    history: dict[str, _Array]
+    n_linearize: int
+    n_chi2: int
+    time_s: float
 
 def build_info() -> dict[str, Any]: ...
 def flux_factor(profile: str, shape: npt.ArrayLike) -> tuple[float, _Array]: ...
@@ -49,8 +72,10 @@ class SceneBuilder:
         slots: npt.ArrayLike,
         amplitude: _Amplitude = ...,
         source: int = ...,
+        image_slots: npt.ArrayLike = ...,
+        pivot: tuple[float, float] = ...,
     ) -> int: ...
-    def build(self, n_threads: int = 0) -> Scene: ...
+    def build(self, n_threads: int = 0, memory_mb: float = ...) -> Scene: ...
     def set_parameters(
         self,
         n_free: int,
@@ -69,14 +94,18 @@ class SceneBuilder:
 @final
 class Scene:
     def chi2(self, v: npt.ArrayLike) -> float: ...
+    def covariance_columns(
+        self, v: npt.ArrayLike, held: npt.ArrayLike | None, indices: npt.ArrayLike
+    ) -> _Array: ...
     def describe(self) -> dict[str, Any]: ...
     def fit(
         self,
         v: npt.ArrayLike,
         options: dict[str, Any] = ...,
         callback: Callable[[dict[str, Any]], bool | None] | None = ...,
-    ) -> dict[str, Any]: ...
+        active: npt.ArrayLike | None = ...,
+    ) -> _Outcome: ...
     def jacobian(self, v: npt.ArrayLike, image: int) -> _Array: ...
     def linearize(self, v: npt.ArrayLike) -> tuple[float, _Array, _Array]: ...
     def render(self, v: npt.ArrayLike, image: int) -> _Array: ...
-    def render_tile(self, v: npt.ArrayLike, tile: int) -> _Array: ...
+    def render_tiles(self, v: npt.ArrayLike, tiles: npt.ArrayLike) -> list[_Array]: ...

@@ -25,8 +25,10 @@ __all__ = [
     "DEGENERATE",
     "FLAGS",
     "INTERRUPTED",
+    "LOST",
     "NEGATIVE_FLUX",
     "NOT_CONVERGED",
+    "NO_DATA",
     "NO_ERROR",
     "PA_UNDEFINED",
     "Flag",
@@ -95,7 +97,8 @@ FLAGS: Final[tuple[Flag, ...]] = (
         "not_converged",
         1 << 5,
         "fit not converged",
-        "The fit ended without meeting a convergence test; see the result's message.",
+        "The fit, or in the table of sources the part of it that holds the source, ended without "
+        "meeting a convergence test; see the result's message and the source's status.",
     ),
     Flag(
         "interrupted",
@@ -110,6 +113,21 @@ FLAGS: Final[tuple[Flag, ...]] = (
         "centre outside every image",
         "The source's centre lies outside all the images it was fitted to.",
     ),
+    Flag(
+        "lost",
+        1 << 8,
+        "lost",
+        "The source ran away during the fit: it is not drawn any more, because it left its windows "
+        "or its size degenerated. Its values mean nothing; its neighbours are not affected. Check "
+        "its start, give it limits or priors, or remove it.",
+    ),
+    Flag(
+        "no_data",
+        1 << 9,
+        "no usable pixel",
+        "No pixel with weight lies in the source's windows, so that its values are those it "
+        "started with.",
+    ),
 )
 
 _BY_NAME: Final = {flag.name: flag for flag in FLAGS}
@@ -122,6 +140,8 @@ NEGATIVE_FLUX: Final[int] = _BY_NAME["negative_flux"].bit
 NOT_CONVERGED: Final[int] = _BY_NAME["not_converged"].bit
 INTERRUPTED: Final[int] = _BY_NAME["interrupted"].bit
 CENTER_OUTSIDE: Final[int] = _BY_NAME["center_outside"].bit
+LOST: Final[int] = _BY_NAME["lost"].bit
+NO_DATA: Final[int] = _BY_NAME["no_data"].bit
 
 
 @overload

@@ -38,7 +38,7 @@ def test_stub_names_what_the_module_holds(name: str) -> None:
     tree = ast.parse((STUBS / f"{name}.pyi").read_text())
     assert stub_names(tree.body) == public(module)
     for node in tree.body:
-        if isinstance(node, ast.ClassDef):
+        if isinstance(node, ast.ClassDef) and node.name[0] != "_":
             held = getattr(module, node.name)
             if not issubclass(held, BaseException):
                 assert stub_names(node.body) == public(held), node.name

@@ -172,6 +172,8 @@ int main() {
       check_chain(ShapeChart::ellipse, flux, plain);
       check_chain(ShapeChart::log_shear, flux, charted);
       check_chain(ShapeChart::shear_major, flux, major);
+      const double folded[7] = {0.3, -0.5, 1.0 / q, pa, radius, n, 7.0};
+      check_chain(ShapeChart::folded, flux, folded);
     }
   }
   // Through the circle.
@@ -180,7 +182,7 @@ int main() {
     check_chain(ShapeChart::log_shear, false, slots);
   }
   check_charts(0.0, ShapeChart::log_shear);
-  check_charts(0.2, ShapeChart::ellipse);  // limits on q stay a box in q
+  check_charts(0.2, ShapeChart::folded);  // limits on q stay a box in q
   // Nothing meaningful: refused, never non-finite.
   for (double bad : {std::nan(""), 1e300, -1e300, 0.0, -3.0}) {
     for (int j = 0; j < 7; ++j) {

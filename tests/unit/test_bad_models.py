@@ -197,7 +197,7 @@ CASES: dict[str, tuple[Callable[[], Any], list[str]]] = {
     ),
     "group target of the wrong kind": (lambda: Group([sersic()], target=3), ["target", "3"]),
     "group on images of equal name": (same_name_twice, ["'a'", "name"]),
-    "planes about different points": (planes_apart, ["b.center", "TargetImageList"]),
+    "planes about different points": (planes_apart, ["a.center", "TargetImageList"]),
     "unknown member": (lambda: Group([sersic()])["ti"], ["'ti'", "It can be 'it'"]),
     "unknown path": (lambda: Group([sersic()])["it/Rw"], ["'Rw'", "'Re'"]),
     "joint of a group": (lambda: joint("group", target=BOTH), ["model_type", "'group'"]),

@@ -162,7 +162,7 @@ def test_parameters_are_given_in_many_ways(r: TargetImage) -> None:
 
 def test_default_limits(r: TargetImage) -> None:
     model = Sersic(target=r)
-    assert model["q"].limits == (0.0, 1.0)
+    assert model["q"].limits == (0.02, 1.0)
     assert model["n"].limits == (0.3, 10.0)
     assert model["Re"].limits == (0.0, None)
     assert model["PA"].limits == (None, None)

@@ -18,8 +18,8 @@ import jointlight as jl
 from jointlight import flags
 from jointlight.result import Component, FitResult, FreeParameter, SlotState
 from jointlight.result.derived import Quantities, component_flux, mean_brightness
-from jointlight.result.slots import propagate
 from jointlight.result.summary import format_value
+from jointlight.scene import propagate
 from reference import small_problem
 
 

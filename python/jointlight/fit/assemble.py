@@ -3,13 +3,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 
 from jointlight.result import FitResult, FreeParameter
+from jointlight.result.status import outcome_sentence
 
 if TYPE_CHECKING:
     from jointlight.fit.compiled import CompiledFit
@@ -60,15 +62,17 @@ def make_result(
     for group in directions:
         degenerate[group] = True
     n_pixels = np.asarray(outcome["n_pixels_images"], dtype=np.int64)
-    covariance = outcome["covariance"]
+    covariance = _covariance(outcome, n)
     chi2 = float(outcome["chi2"])
     n_null = _null_directions(compiled, values, at_bound, directions, options)
     dof = int(n_pixels.sum()) + compiled.n_priors - (n - int(at_bound.sum()) - n_null)
     scale = chi2 / dof if scale_covariance and dof > 0 and chi2 > 0 else 1.0
     time_s = float(outcome["time_s"])
+    of_sources = _sources_sentence(compiled, outcome)
+    message = _message(str(outcome["message"]), parameters, at_bound, directions, of_sources)
     return FitResult(
         status=str(outcome["status"]),
-        message=_message(str(outcome["message"]), parameters, at_bound, directions),
+        message=message,
         chi2=chi2,
         dof=dof,
         parameters=parameters,
@@ -76,7 +80,7 @@ def make_result(
         initial=compiled.start if initial is None else initial,
         at_bound=at_bound,
         degenerate=degenerate,
-        raw_covariance=None if covariance is None else np.asarray(covariance),
+        raw_covariance=covariance,
         images=tuple(compiled.images),
         chi2_images=np.asarray(outcome["chi2_images"], dtype=np.float64),
         n_pixels_images=n_pixels,
@@ -89,7 +93,41 @@ def make_result(
         n_linearize=int(outcome["n_linearize"]),
         n_chi2=int(outcome["n_chi2"]),
         raw_history={key: np.asarray(column) for key, column in outcome["history"].items()},
+        component_of=np.asarray(outcome["component"], dtype=np.int64),
+        component_status=tuple(outcome["component_status"]),
+        source_status=tuple(outcome["source_status"]),
+        chi2_tiles=np.asarray(outcome["chi2_tiles"], dtype=np.float64),
+        n_pixels_tiles=np.asarray(outcome["n_pixels_tiles"], dtype=np.int64),
+        column_solver=_column_solver(compiled, outcome, covariance),
     )
+
+
+def _covariance(outcome: Mapping[str, Any], n: int) -> Any:
+    """What the core found: a dense matrix, the lower triangle of a sparse one, or None."""
+    if outcome["covariance"] is not None:
+        return np.asarray(outcome["covariance"], dtype=np.float64)
+    triangle = outcome["covariance_sparse"]
+    if triangle is None:
+        return None
+    data, indices, indptr = (np.asarray(part) for part in triangle)
+    return sparse.csc_array((data, indices, indptr), shape=(n, n))
+
+
+def _column_solver(
+    compiled: CompiledFit, outcome: Mapping[str, Any], covariance: Any
+) -> Callable[[NDArray[np.int64]], NDArray[np.float64]] | None:
+    """What computes pairs that were not stored; keeps the core's scene alive."""
+    if not sparse.issparse(covariance):
+        return None
+    core, v = compiled.scene.core, np.array(outcome["v"], dtype=np.float64)
+    held = ~np.isfinite(covariance.diagonal())
+    return lambda indices: np.asarray(core.covariance_columns(v, held, indices))
+
+
+def _sources_sentence(compiled: CompiledFit, outcome: Mapping[str, Any]) -> str:
+    pairs = zip(compiled.scene.sources, outcome["source_status"], strict=True)
+    objects = [(source.name, status) for source, status in pairs if not source.is_sky]
+    return outcome_sentence([name for name, _ in objects], [status for _, status in objects])
 
 
 def _null_directions(
@@ -106,7 +144,7 @@ def _null_directions(
     if max(map(len, groups), default=0) < 3 or values.size > _MAX_EIGEN:
         return len(groups)
     hessian = compiled.scene.linearize(values)[2][np.ix_(~at_bound, ~at_bound)]
-    scale = np.sqrt(np.diag(hessian))
+    scale = np.sqrt(np.maximum(np.diag(hessian), 0.0))  # rounding makes tiny ones negative
     felt = scale > 0
     if not np.isfinite(hessian).all():
         return len(groups)
@@ -121,9 +159,12 @@ def _message(
     parameters: tuple[FreeParameter, ...],
     at_bound: NDArray[np.bool_],
     degenerate: list[list[int]],
+    sources: str = "",
 ) -> str:
     """The core's sentence with the parameters concerned named."""
     parts = [text if text.endswith((".", "!", "?")) else f"{text}."]
+    if sources:
+        parts.append(sources)
     if at_bound.any():
         names = [parameters[i].full_name for i in np.flatnonzero(at_bound)]
         parts.append(f"At a bound: {_listed(names)}.")
@@ -148,4 +189,4 @@ def update_model(compiled: CompiledFit, result: FitResult) -> None:
     result : FitResult
         Its result.
     """
-    compiled.push(result.values, result.covariance, result.at_bound)
+    compiled.push(result.values, result.known_covariance, result.at_bound)

@@ -150,14 +150,14 @@ class CompiledFit:
         callback = None if step is None else lambda record: not step(record)
         return self.scene.fit(options, callback)
 
-    def push(self, v: FloatArray, covariance: FloatArray | None, at_bound: Any = None) -> None:
+    def push(self, v: FloatArray, covariance: Any, at_bound: Any = None) -> None:
         """Write values and errors into the model.
 
         Parameters
         ----------
         v : ndarray
             ``[n_free]``.
-        covariance : ndarray or None
+        covariance : ndarray, sparse matrix, Covariance or None
             ``[n_free, n_free]``.
         at_bound : ndarray of bool, optional
             Parameters held at a limit.
@@ -200,8 +200,19 @@ class CompiledFit:
             values=scene.slot_values(v),
             jacobian=scene.slot_jacobian(v).tocsr(),
             components=tuple(components),
-            keys=_keys(names, [image.name for image in scene.images]),
+            keys=_keys(names, [image.name for image in scene.images]) | self._calibration_keys(),
         )
+
+    def _calibration_keys(self) -> dict[str, int]:
+        """Slots of the images' calibrations by path, ``"image r/shift_x"``."""
+        keys: dict[str, int] = {}
+        for tile in self.scene.tiles:
+            if tile.image_slots.size:
+                image = self.scene.images[tile.image]
+                names = [n for p in image.calibration.values() for n in p.component_names]
+                for name, slot in zip(names, tile.image_slots, strict=True):
+                    keys[f"image {image.name}/{name}"] = int(slot)
+        return keys
 
 
 def _keys(named: list[tuple[str, Component]], images: list[str]) -> dict[str, int]:

@@ -44,6 +44,9 @@ class LM:
         Tolerances of the convergence tests, see `LMOptions`.
     time_limit : float, optional
         Seconds after which to stop with the best values so far.
+    component_time_limit : float, optional
+        The same for each group of sources that shares neither pixels nor parameters with others,
+        counting its share of the time: a hard group cannot use up what the others need.
     options : LMOptions, optional
         All options at once; those above override it.
     n_threads : int, optional
@@ -74,6 +77,7 @@ class LM:
         xtol: float | None = None,
         gtol: float | None = None,
         time_limit: float | None = None,
+        component_time_limit: float | None = None,
         options: LMOptions | None = None,
         n_threads: int | None = None,
         progress: bool | None = None,
@@ -94,6 +98,7 @@ class LM:
             "xtol": xtol,
             "gtol": gtol,
             "time_limit_s": time_limit,
+            "component_time_limit_s": component_time_limit,
         }
         chosen = {name: value for name, value in given.items() if value is not None}
         self.model = model

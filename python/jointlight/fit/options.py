@@ -39,9 +39,13 @@ class LMOptions:
         Converged when no open parameter's derivative image makes an angle with the residuals
         whose cosine exceeds this.
     max_iterations : int, optional
-        Trial steps, accepted or not. Usual fits need 5 to 15.
+        Trial steps, accepted or not. Usual fits need 5 to 15, thousands of blended sources 100.
     time_limit_s : float, optional
         Wall-clock limit in seconds; 0 means none.
+    component_time_limit_s : float, optional
+        The same for each independent group of sources (no pixel and no parameter in common with
+        others), counting its share of the time: one that is out of time keeps its best point, with
+        the status ``timed_out``, and leaves the rest to the others. 0 means none.
     initial_lambda : float, optional
         First damping, relative to the diagonal of the normal matrix.
     min_lambda, max_lambda : float, optional
@@ -66,8 +70,9 @@ class LMOptions:
     ftol: float = 1e-9
     xtol: float = 1e-8
     gtol: float = 1e-6
-    max_iterations: int = 200
+    max_iterations: int = 400
     time_limit_s: float = 0.0
+    component_time_limit_s: float = 0.0
     initial_lambda: float = 1e-3
     min_lambda: float = 1e-15
     max_lambda: float = 1e12
@@ -178,18 +183,19 @@ def check_arguments(arguments: Mapping[str, Any]) -> None:
     ----------
     arguments : mapping
         ``model``, ``verbose``, ``time_limit``, ``options``, ``n_threads``, ``callback``,
-        ``progress`` and ``scale_covariance``, as passed.
+        ``progress`` and ``scale_covariance``, as passed; ``component_time_limit`` where there is
+        one.
     """
     model, verbose = arguments["model"], arguments["verbose"]
     if isinstance(model, type) or not hasattr(model, "leaves"):
         raise invalid("model", model, "a model")
     if not (isinstance(verbose, (Integral, np.bool_)) and verbose in (0, 1, 2)):
         raise invalid("verbose", verbose, "0, 1 or 2")
-    limit = arguments["time_limit"]
-    if limit is not None:
+    for name in ("time_limit", "component_time_limit"):
+        limit = arguments.get(name)
         number = isinstance(limit, Real) and not isinstance(limit, bool)
-        if not (number and 0 < limit < math.inf):
-            raise invalid("time_limit", limit, "a positive number of seconds, or None")
+        if limit is not None and not (number and 0 < limit < math.inf):
+            raise invalid(name, limit, "a positive number of seconds, or None")
     if not isinstance(arguments["options"], LMOptions | None):
         hint = "Pass single options by keyword, or write jl.fit.LMOptions(...)"
         raise invalid("options", arguments["options"], "an LMOptions, or None", hint)

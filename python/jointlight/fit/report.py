@@ -117,6 +117,16 @@ class Reporter:
             f"{int(record.get('iteration', 0)):5d} {number('chi2'):16.8g} {number('lambda'):9.1e} "
             f"{number('gain_ratio'):7.3f} {number('gradient_cosine'):9.1e}  {mark}"
         )
+        self.say(text)
+
+    def say(self, text: str) -> None:
+        """Print a line, above the progress bar where there is one.
+
+        Parameters
+        ----------
+        text : str
+            The line.
+        """
         if self._bar is not None:
             self._bar.write(text)
         else:

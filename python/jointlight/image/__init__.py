@@ -4,7 +4,15 @@
 from __future__ import annotations
 
 from jointlight.image.arrays import Window, parse_window
+from jointlight.image.calibration import Calibration, calibrations_in_use
 from jointlight.image.collection import TargetImageList
 from jointlight.image.target import TargetImage
 
-__all__ = ["TargetImage", "TargetImageList", "Window", "parse_window"]
+__all__ = [
+    "Calibration",
+    "TargetImage",
+    "TargetImageList",
+    "Window",
+    "calibrations_in_use",
+    "parse_window",
+]

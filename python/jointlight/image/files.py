@@ -21,6 +21,7 @@ from astropy.nddata import (
 
 from jointlight import wcs as geometry
 from jointlight.errors import Described, InvalidInput, did_you_mean, invalid
+from jointlight.image.epoch import header_time
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -143,6 +144,8 @@ def read_target(
         arguments["unit"] = _header_unit(header)
         arguments["name"] = _file_name(path, hdus)
         arguments["zeropoint"] = _header_zeropoint(zeropoint, header)
+        if "time" not in given:
+            arguments["time"] = header_time([header, hdus[0].header])
         for argument, where in extra.items():
             if where is None:
                 continue

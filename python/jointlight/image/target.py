@@ -4,16 +4,19 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias
 
 import numpy as np
+from astropy import units as u
 from astropy.coordinates import SkyCoord
 from numpy.typing import ArrayLike
 
 from jointlight import wcs as geometry
 from jointlight.errors import Described, InvalidInput, did_you_mean, invalid, warn_user
 from jointlight.image import arrays
+from jointlight.image.calibration import Calibration
+from jointlight.image.epoch import TimeLike, WavelengthLike, parse_time, parse_wavelength
 from jointlight.image.placement import (
     Reference,
     measured_scale,
@@ -29,7 +32,7 @@ from jointlight.wcs import LinearPlane, LocalMap, PlaneMap, SkyPlane
 if TYPE_CHECKING:
     import os
 
-    from astropy import units as u
+    from astropy.time import Time
 
     from jointlight.image.arrays import Floats, Mask, Window
 
@@ -85,6 +88,13 @@ class TargetImage:
         Counts per unit of `data`, for the Poisson likelihood.
     name : str, optional
         Name, for tables and plots.
+    time : Time, float or str, optional
+        When it was taken, best the middle of the exposure: an astropy Time, a modified Julian
+        date (UTC) or an ISO date.
+    wavelength : Quantity or float, optional
+        Wavelength of its band; plain numbers are micrometres.
+    calibration : mapping, optional
+        Settings of `calibration` by name, e.g. ``{"shift": {"fixed": False}}``.
     """
 
     _plane: PlaneMap
@@ -111,6 +121,9 @@ class TargetImage:
         likelihood: Likelihood = "gaussian",
         gain: ArrayLike | None = None,
         name: str | None = None,
+        time: TimeLike | None = None,
+        wavelength: WavelengthLike | None = None,
+        calibration: Mapping[str, Any] | None = None,
     ) -> None:
         self._id = uuid.uuid4().hex
         self._plane_used = False
@@ -143,6 +156,9 @@ class TargetImage:
         self._set_window(window)
         self._set_plane(wcs, pixelscale, origin, reference)
         self._set_psf(psf)
+        self._time = parse_time(time)
+        self._wavelength = parse_wavelength(wavelength)
+        self._calibration = Calibration(self._name, calibration)
         self._freeze()
 
     # --- other ways to make one -------------------------------------------------------------
@@ -187,7 +203,8 @@ class TargetImage:
         Returns
         -------
         TargetImage
-            The image; its name is the file's unless given.
+            The image; its name is the file's unless given, and so is its time: MJD-AVG, else
+            MJD-OBS or DATE-OBS, most often the exposure's start.
         """
         from jointlight.image.files import read_target
 
@@ -247,6 +264,8 @@ class TargetImage:
             "window": self._window,
             "unit": self._unit,
             "likelihood": self._likelihood,
+            "time": self._time,
+            "wavelength": self._wavelength,
         }
         if "likelihood" not in changes and not set(arrays.NOISE_ARGUMENTS) & changes.keys():
             if self._likelihood == "poisson":
@@ -261,7 +280,10 @@ class TargetImage:
             current["wcs"] = self._plane
             if self._reference_fixed and "origin" not in changes:
                 current["reference"] = self.reference
-        return type(self)(**{**current, **changes})
+        if "calibration" in changes:
+            return type(self)(**{**current, **changes})
+        twin = type(self)(**{**current, **changes})
+        return twin._calibrated_like(self)
 
     def crop(self, window: object, *, name: str | None = None) -> Self:
         """Return the image of a window, with its own pixel coordinates.
@@ -374,6 +396,28 @@ class TargetImage:
         return self._likelihood
 
     @property
+    def time(self) -> Time | None:
+        """When it was taken, where known."""
+        return self._time
+
+    @property
+    def wavelength(self) -> u.Quantity | None:
+        """Wavelength of its band in micrometres, where known."""
+        return None if self._wavelength is None else self._wavelength * u.um
+
+    @property
+    def calibration(self) -> Calibration:
+        """Corrections to WCS and zeropoint as parameters: shift, rotation, scale, flux_scale."""
+        return self._calibration
+
+    @property
+    def calibration_pivot(self) -> tuple[float, float]:
+        """Plane position in arcsec about which `calibration` turns and stretches: the middle."""
+        height, width = self.shape
+        x, y = self._plane.pixel_to_plane((width - 1) / 2.0, (height - 1) / 2.0)
+        return float(x), float(y)
+
+    @property
     def psf(self) -> PSF | None:
         """The PSF; at the array's middle where it varies."""
         return self._psf
@@ -465,6 +509,24 @@ class TargetImage:
         area = self._window if window is None else self.parse_window(window, clip=True)
         return geometry.fit_local_map(self._plane, float(x), float(y), area)
 
+    def local_maps(self, x: ArrayLike, y: ArrayLike, windows: Sequence[object]) -> list[LocalMap]:
+        """Maps over many windows; like `local_map` for each, but faster.
+
+        Parameters
+        ----------
+        x, y : array_like
+            Pixels of the anchors.
+        windows : sequence of tuple
+            One window for each.
+
+        Returns
+        -------
+        list of LocalMap
+            One map for each.
+        """
+        areas = [self.parse_window(window, clip=True) for window in windows]
+        return geometry.fit_local_maps(self._plane, x, y, areas)
+
     def adopt_reference(self, reference: SkyCoord) -> None:
         """Move the image to the plane of others; `TargetImageList` calls it."""
         plane = self._sky_plane("adopt_reference")
@@ -508,6 +570,10 @@ class TargetImage:
             parts.append(f"zeropoint {self._zeropoint:g}")
         if self._unit is not None:
             parts.append(f"unit {self._unit}")
+        if self._time is not None:
+            parts.append(f"MJD {self._time.mjd:.5f}")
+        if self._wavelength is not None:
+            parts.append(f"{self._wavelength:g} um")
         parts.append("no PSF" if self._psf is None else f"PSF {self._psf!r}")
         if self.reference is None:
             parts.append("no WCS")
@@ -521,6 +587,15 @@ class TargetImage:
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self._freeze()  # pickles forget that arrays are read-only
+
+    def _calibrated_like(self, other: TargetImage) -> Self:
+        """Take over another image's calibration, about its own middle."""
+        if other.calibration.in_use:
+            (x, y), (x0, y0) = self.calibration_pivot, other.calibration_pivot
+            settings = other.calibration.moved((x - x0, y - y0))
+            self._calibration = Calibration(self._name, settings)
+            self._calibration.tie_like(other.calibration)
+        return self
 
     def _freeze(self) -> None:
         for array in (self._data, self._bad, self._mask, self._full_weight, self._weight):

@@ -3,21 +3,31 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy import sparse
+from scipy.sparse.linalg import splu
 
 from jointlight.initialize import estimators as est
+from jointlight.parameters import dependency_order
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
+    from jointlight.image import TargetImage
     from jointlight.models import Model
     from jointlight.parameters import Parameter
+    from jointlight.scene import Scene
 
 Array = est.Array
 
 MAX_ROUNDS = 5
+# amplitudes solved for with a dense matrix of second derivatives; more go to the core's fit
+MAX_DENSE = 3000
+# unknowns above which the linear solver looks for zeros
+_SPARSE = 200
 
 
 def bounded_newton(
@@ -48,7 +58,7 @@ def bounded_newton(
         h = hessian[np.ix_(free, free)] / np.outer(scale[free], scale[free])
         h[np.diag_indices_from(h)] += 1e-10
         g = gradient[free] + hessian[np.ix_(free, held)] @ step[held]
-        step[free] = -np.linalg.solve(h, g / scale[free]) / scale[free]
+        step[free] = -_solve(h, g / scale[free]) / scale[free]
         out = free & ((values + step < lower) | (values + step > upper))
         if not out.any():
             break
@@ -56,6 +66,14 @@ def bounded_newton(
         held |= out
     result: Array = np.clip(values + step, lower, upper)
     return result
+
+
+def _solve(matrix: Array, right: Array) -> Array:
+    if right.size <= _SPARSE:
+        dense: Array = np.asarray(np.linalg.solve(matrix, right), dtype=np.float64)
+        return dense
+    solution: Array = splu(sparse.csc_matrix(matrix)).solve(right)
+    return solution
 
 
 def solve_amplitudes(model: Model, parameters: Sequence[Parameter]) -> None:
@@ -68,42 +86,77 @@ def solve_amplitudes(model: Model, parameters: Sequence[Parameter]) -> None:
     parameters : sequence of Parameter
         Free ones on which the images depend linearly.
     """
-    scene = model.compile()
-    free = scene.free_parameters
     wanted = {id(p) for p in parameters}
-    index = np.array([k for k, (p, _) in enumerate(free) if id(p) in wanted], dtype=np.intp)
-    if index.size == 0:
+    images = _images_of(model, wanted)
+    if not images:
         return
-    v = scene.v0
-    ends = [p.bounds for p, _ in free]
-    lower = np.array([e[0].ravel()[k] for e, (_, k) in zip(ends, free, strict=True)])
-    upper = np.array([e[1].ravel()[k] for e, (_, k) in zip(ends, free, strict=True)])
-    best = np.inf
-    for _ in range(MAX_ROUNDS):
-        chi2, gradient, hessian = scene.linearize(v)
-        if not (np.isfinite(chi2) and np.isfinite(gradient[index]).all()):
+    with _held(model, wanted):
+        scene = model.compile(images=images)
+        if scene.n_free == 0:
             return
-        # a Gaussian likelihood is done after one round
-        if chi2 > best * (1 - 1e-6):
+        free = scene.free_parameters
+        v = _many(scene) if scene.n_free > MAX_DENSE else _few(scene, images)
+    if not np.isfinite(v).all():
+        return
+    at = 0
+    while at < len(free):
+        parameter = free[at][0]
+        part = v[at : at + parameter.size].reshape(parameter.shape)
+        at += parameter.size
+        parameter.value = None
+        parameter.propose(part)
+
+
+def _few(scene: Scene, images: Sequence[TargetImage]) -> Array:
+    """Minimum by Newton's method on all amplitudes together, which is exact for Gaussian noise."""
+    v = scene.v0
+    ends = [(p.bounds, k) for p, k in scene.free_parameters]
+    lower = np.array([low.ravel()[k] for (low, _), k in ends])
+    upper = np.array([high.ravel()[k] for (_, high), k in ends])
+    exact = all(image.likelihood == "gaussian" for image in images)
+    chi2, gradient, hessian = scene.linearize(v)
+    for _ in range(MAX_ROUNDS):
+        if not (np.isfinite(chi2) and np.isfinite(gradient).all()):
             break
-        best = chi2
-        trial = v.copy()
-        block = hessian[np.ix_(index, index)]
-        trial[index] = bounded_newton(gradient[index], block, v[index], lower[index], upper[index])
-        after = scene.chi2(trial)
+        trial = bounded_newton(gradient, hessian, v, lower, upper)
+        if exact:
+            return trial
+        after, *derivatives = scene.linearize(trial)
         if not (np.isfinite(after) and after < chi2):
             break
-        v = trial
-        if chi2 - after < 1e-3 * max(abs(chi2), 1.0) or all(
-            image.likelihood == "gaussian" for image in model.images_modelled
-        ):
+        fallen = chi2 - after
+        v, chi2, (gradient, hessian) = trial, after, derivatives
+        if fallen < 1e-3 * max(abs(chi2), 1.0):
             break
-    for k in index:
-        parameter, component = free[k]
-        array = parameter.array
-        if array is None:
+    return v
+
+
+def _many(scene: Scene) -> Array:
+    """The same by the core's sparse fit, which needs no dense matrix."""
+    outcome = scene.fit({"max_iterations": MAX_ROUNDS})
+    return np.asarray(outcome["v"], dtype=np.float64)
+
+
+def _images_of(model: Model, wanted: set[int]) -> list[TargetImage]:
+    """Images in which anything depends on the parameters wanted."""
+    found: dict[int, TargetImage] = {}
+    for leaf in model.leaves():
+        if id(leaf.target) in found:
             continue
-        new = np.array(array)
-        new.reshape(-1)[component] = v[k]
-        parameter.value = None
-        parameter.propose(new)
+        linear = leaf.parameters.values() if leaf.is_sky else [leaf[leaf.amplitude_name]]
+        if any(id(p) in wanted for p in dependency_order(linear)):
+            found[id(leaf.target)] = leaf.target
+    return list(found.values())
+
+
+@contextmanager
+def _held(model: Model, wanted: set[int]) -> Iterator[None]:
+    """Fix every free parameter but those wanted for a while."""
+    others = [p for p in model.free_parameters.values() if id(p) not in wanted]
+    try:
+        for parameter in others:
+            parameter.fixed = True
+        yield
+    finally:
+        for parameter in others:
+            parameter.fixed = False

@@ -4,22 +4,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from scipy import ndimage
 
+from jointlight import _core
 from jointlight.initialize import estimators as est
 from jointlight.initialize.stamp import PIXEL_VARIANCE, Stamp, cut
 from jointlight.initialize.trial import PA, SCALE, Q, SourceRequest
 from jointlight.parameters import dependency_order, resolve_affine
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from jointlight.image import TargetImage, Window
     from jointlight.models.component import Component
-    from jointlight.parameters import Parameter
+    from jointlight.parameters import Affine, Parameter
 
 Array = est.Array
 Mask = est.Mask
@@ -35,14 +36,19 @@ class Source:
     """Components on one centre in one image.
 
     ``hint`` is where to look for an unknown centre, image pixels; ``score`` says how much the
-    image tells about the source.
+    image tells about the source; ``unseen`` that it has no pixel near the place; ``late``
+    that only other images tell where it is, so that they go first.
     """
 
     leaves: list[Component]
     hint: tuple[float, float] | None = None
     score: float = 0.0
     done: bool = False
+    unseen: bool = False
+    late: bool = False
     extent: float = field(default=0.0)
+    neighbours: list[Source] = field(default_factory=list, repr=False)
+    _centre: tuple[Array, tuple[float, float]] | None = field(default=None, repr=False)
 
     @property
     def image(self) -> TargetImage:
@@ -64,8 +70,25 @@ class Source:
         value = self.leaves[0]["center"].array
         if value is None:
             return None
-        x, y = self.image.plane_to_pixel(value[0], value[1])
-        return float(x), float(y)
+        if self._centre is None or not np.array_equal(self._centre[0], value):
+            x, y = self.image.plane_to_pixel(value[0], value[1])
+            self.remember(value, float(x), float(y))
+            return float(x), float(y)
+        return self._centre[1]
+
+    def remember(self, center: Array, x: float, y: float) -> None:
+        """Note the pixel of a place on the plane: WCSs are slow one by one."""
+        self._centre = (np.array(center), (x, y))
+
+    @property
+    def is_shaped(self) -> bool:
+        """Whether everything but the amplitudes is known."""
+        return all(
+            parameter.array is not None
+            for leaf in self.leaves
+            for name, parameter in leaf.parameters.items()
+            if name != leaf.amplitude_name
+        )
 
     @property
     def place(self) -> tuple[float, float] | None:
@@ -128,6 +151,54 @@ def propose_values(leaf: Component, values: Array) -> None:
         parameter.propose(part)
 
 
+def propose_amplitudes(source: Source, backgrounds: Mapping[str, Array]) -> bool:
+    """Give a source of known shape rough amplitudes; False where the image does not show it.
+
+    The flux is what is in a box of the source's size; several components get equal shares.
+    """
+    missing = [leaf for leaf in source.leaves if leaf[leaf.amplitude_name].array is None]
+    if not missing:
+        return True
+    place, image = source.place, source.image
+    if place is None or not np.isfinite(place).all():
+        return False
+    psf = source.leaves[0].psf_at(*place)
+    size = max((float(leaf[_scale(leaf)]) for leaf in missing if _scale(leaf)), default=0.0)
+    reach = max(0.0 if psf is None else psf.fwhm_px, 1.5 * size / image.pixelscale, 1.0)
+    (x0, x1), (y0, y1) = source.window
+    x, y = round(place[0]), round(place[1])
+    r = int(np.ceil(reach))
+    box = np.s_[
+        max(y - r, y0) : max(min(y + r + 1, y1), 0), max(x - r, x0) : max(min(x + r + 1, x1), 0)
+    ]
+    good = image.weight[box] > 0
+    if np.count_nonzero(good) < 0.3 * (2 * r + 1) ** 2:
+        return False
+    above = (image.data[box] - backgrounds[image.id][box])[good]
+    flux = float(above.sum()) / len(missing)
+    if image.likelihood == "poisson":
+        # the logarithm wants light
+        flux = max(flux, 1.0 / float(image.weight[box][good].mean()))
+    for leaf in missing:
+        leaf[leaf.amplitude_name].propose((flux or 1.0) / _flux_factor(leaf))
+    return True
+
+
+def _scale(leaf: Component) -> str:
+    """Name of the scale parameter; empty for a point source."""
+    return "" if len(leaf.parameters) < 4 else tuple(leaf.parameters)[3]
+
+
+def _flux_factor(leaf: Component) -> float:
+    """Total flux for an amplitude of 1."""
+    scale = _scale(leaf)
+    if not scale or leaf.amplitude == "flux":
+        return 1.0
+    shape = np.array([float(p) for p in tuple(leaf.parameters.values())[4:-1]])
+    factor = float(_core.flux_factor(leaf.profile, shape)[0])
+    return max(factor * float(leaf[scale]) ** 2 * float(leaf["q"]), 1e-300)
+
+
 def roots(parameters: Iterable[Parameter]) -> list[Parameter]:
     """Untied parameters that these depend on."""
     return [p for p in dependency_order(parameters) if not p.is_tied]
@@ -139,44 +210,129 @@ def find_sources(leaves: Sequence[Component], backgrounds: dict[str, Array]) -> 
     Components whose centres are tied together, or set to the same place, are one source. So are
     unplaced ones of one window in which no second peak is to be seen.
     """
-    found: list[Source] = []
-    for leaf in leaves:
-        for source in found:
-            if source.image is leaf.target and _same_centre(source, leaf):
-                source.leaves.append(leaf)
-                break
-        else:
-            found.append(Source([leaf]))
+    found = _group(leaves)
     by_window: dict[tuple[str, Window], list[Source]] = {}
+    placed_on: dict[str, list[Source]] = {}
     for source in found:
         if source.centre is None:
             by_window.setdefault((source.image.id, source.window), []).append(source)
-    for unplaced in by_window.values():
-        placed = [s for s in found if s.image is unplaced[0].image and s.centre is not None]
+        else:
+            placed_on.setdefault(source.image.id, []).append(source)
+    gone: set[int] = set()
+    crowded: list[tuple[list[Source], list[Source], int]] = []
+    for (image, window), unplaced in by_window.items():
+        placed = [s for s in placed_on.get(image, ()) if _near(s.centre, window)]
         if len(unplaced) + len(placed) == 1:
             continue
         peaks = _peaks(unplaced[0], [s.centre for s in placed], len(unplaced), backgrounds)
         for source, peak in zip(unplaced, peaks, strict=False):
             source.hint = peak
-        for extra in unplaced[len(peaks) :]:
-            home = unplaced[0] if peaks else (placed or unplaced)[0]
+        crowded.append((unplaced, placed, len(peaks)))
+    seen = {_centre_key(s) for unplaced, _, n_peaks in crowded for s in unplaced[:n_peaks]}
+    for unplaced, placed, n_peaks in crowded:
+        for extra in unplaced[n_peaks:]:
+            if _centre_key(extra) in seen:
+                # Another image shows where it is, as of a transient that has not flared up here.
+                extra.late = True
+                continue
+            home = unplaced[0] if n_peaks else (placed or unplaced)[0]
             if home is not extra:
                 home.leaves.extend(extra.leaves)
-                found.remove(extra)
-    return found
+                gone.add(id(extra))
+    return [source for source in found if id(source) not in gone]
 
 
-def _same_centre(source: Source, leaf: Component) -> bool:
-    mine, theirs = source.leaves[0]["center"], leaf["center"]
-    if mine.array is not None and theirs.array is not None:
-        scale = SAME_CENTRE * leaf.target.pixelscale
-        return bool(np.hypot(*(mine.array - theirs.array)) < scale)
-    a, b = (resolve_affine(dependency_order([p]))[p] for p in (mine, theirs))
-    return (
-        set(a.terms) == set(b.terms)
-        and all(np.array_equal(a.terms[r], b.terms[r]) for r in a.terms)
-        and bool(np.allclose(a.offset, b.offset))
+def _centre_key(source: Source) -> frozenset[int]:
+    """What its centre follows, the same for one source in several images."""
+    return frozenset(id(p) for p in roots([source.leaves[0]["center"]]))
+
+
+def _group(leaves: Sequence[Component]) -> list[Source]:
+    """One source for each centre on each image."""
+    found: list[Source] = []
+    on_image: dict[str, list[Component]] = {}
+    for leaf in leaves:
+        on_image.setdefault(leaf.target.id, []).append(leaf)
+    order: dict[int, int] = {id(leaf): k for k, leaf in enumerate(leaves)}
+    for here in on_image.values():
+        scale = SAME_CENTRE * here[0].target.pixelscale
+        cells: dict[tuple[int, int], list[tuple[Array, Source]]] = {}
+        tied: dict[frozenset[Parameter], list[tuple[Any, Source]]] = {}
+        placed: list[tuple[Array, Source]] = []
+        for leaf in here:
+            center = leaf["center"]
+            value = center.array
+            home = None
+            if value is not None:
+                at = (int(np.floor(value[0] / scale)), int(np.floor(value[1] / scale)))
+                around = [
+                    entry
+                    for dx in (-1, 0, 1)
+                    for dy in (-1, 0, 1)
+                    for entry in cells.get((at[0] + dx, at[1] + dy), ())
+                ]
+                home = next((s for v, s in around if np.hypot(*(v - value)) < scale), None)
+            else:
+                form = resolve_affine(dependency_order([center]))[center]
+                alike = tied.setdefault(frozenset(form.terms), [])
+                home = next((s for other, s in alike if _same_form(form, other)), None)
+            if home is not None:
+                home.leaves.append(leaf)
+                continue
+            source = Source([leaf])
+            found.append(source)
+            if value is not None:
+                cells.setdefault(at, []).append((value, source))
+                placed.append((value, source))
+            else:
+                alike.append((form, source))
+        if placed:
+            plane = np.array([value for value, _ in placed])
+            x, y = here[0].target.plane_to_pixel(plane[:, 0], plane[:, 1])
+            for (value, source), px, py in zip(placed, x, y, strict=True):
+                source.remember(value, float(px), float(py))
+    return sorted(found, key=lambda source: order[id(source.leaves[0])])
+
+
+def _near(place: tuple[float, float] | None, window: Window, margin: float = 5.0) -> bool:
+    return place is not None and all(
+        low - margin <= at < high + margin for at, (low, high) in zip(place, window, strict=True)
     )
+
+
+def _same_form(a: Affine, b: Affine) -> bool:
+    return all(np.array_equal(a.terms[r], b.terms[r]) for r in a.terms) and bool(
+        np.allclose(a.offset, b.offset)
+    )
+
+
+def link_neighbours(sources: Sequence[Source]) -> None:
+    """Tell every source those of the same image whose windows overlap its own."""
+    on_image: dict[str, list[Source]] = {}
+    for source in sources:
+        on_image.setdefault(source.image.id, []).append(source)
+    for here in on_image.values():
+        boxes = np.array([source.window for source in here])  # [n, axis, end]
+        cell = max(float(np.median(boxes[:, :, 1] - boxes[:, :, 0])), 16.0)
+        first, last = (boxes[:, :, 0] // cell).astype(int), (boxes[:, :, 1] // cell).astype(int)
+        cells: dict[tuple[int, int], list[int]] = {}
+        for k in range(len(here)):
+            for column in range(first[k, 0], last[k, 0] + 1):
+                for row in range(first[k, 1], last[k, 1] + 1):
+                    cells.setdefault((column, row), []).append(k)
+        for k, source in enumerate(here):
+            near = np.unique(
+                np.concatenate(
+                    [
+                        cells[column, row]
+                        for column in range(first[k, 0], last[k, 0] + 1)
+                        for row in range(first[k, 1], last[k, 1] + 1)
+                    ]
+                )
+            )
+            low, high = boxes[near, :, 0], boxes[near, :, 1]
+            overlap = np.all((low < boxes[k, :, 1]) & (boxes[k, :, 0] < high), axis=1)
+            source.neighbours = [here[j] for j in near[overlap] if j != k]
 
 
 def _peaks(

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from scipy import ndimage
@@ -23,6 +24,9 @@ Array = est.Array
 MAX_SIDE = 96
 # of a pixel integral, px^2
 PIXEL_VARIANCE = 1.0 / 12.0
+
+# an image's PSF is asked for by every source on it
+_known_covariances: WeakKeyDictionary[PSF, Array] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True)
@@ -74,6 +78,13 @@ def psf_covariance(psf: PSF | None) -> Array:
     """
     if psf is None:
         return np.eye(2) * PIXEL_VARIANCE
+    known = _known_covariances.get(psf)
+    if known is None:
+        known = _known_covariances[psf] = _measure_psf(psf)
+    return known.copy()
+
+
+def _measure_psf(psf: PSF) -> Array:
     sigma = max(psf.fwhm_px * psf.oversampling / 2.3548, 0.5)
     found = est.moments(
         psf.data,
@@ -107,7 +118,7 @@ def cut(
     psf: PSF | None = None,
     centre: tuple[float, float] | None = None,
     radius: float | None = None,
-    ignore: Array | None = None,
+    ignore: Callable[[slice, slice], Array | None] | None = None,
     max_side: int = MAX_SIDE,
 ) -> Stamp | None:
     """Cut a stamp out of an image.
@@ -126,8 +137,8 @@ def cut(
         Image pixel (x, y) about which to crop to `radius` px.
     radius : float, optional
         Half a side of the crop, image px.
-    ignore : ndarray of bool, optional
-        More pixels to ignore, of the image's shape.
+    ignore : callable, optional
+        More pixels to ignore: of rows and columns of the image, a mask or None.
     max_side : int
         Stamps larger than this are binned.
 
@@ -148,8 +159,9 @@ def cut(
     level = background[rows, columns] if isinstance(background, np.ndarray) else background
     data = image.data[rows, columns] - level
     weight = inverse_variance(image, rows, columns)
-    if ignore is not None:
-        weight[ignore[rows, columns]] = 0.0
+    more = None if ignore is None else ignore(rows, columns)
+    if more is not None:
+        weight[more] = 0.0
     data, weight = est.clean(data, weight)
     if not (weight > 0).any():
         return None
@@ -160,7 +172,8 @@ def cut(
     half = (block - 1) / 2
     anchor = np.array([(w - 1) / 2, (h - 1) / 2])
     at = (x0 + half + block * anchor[0], y0 + half + block * anchor[1])
-    local = image.local_map(*at, window=((x0, x1), (y0, y1)))
+    # a start needs no more than the affine map about the stamp's middle
+    middle = np.array(image.pixel_to_plane(*at), dtype=np.float64)
     covariance = psf_covariance(psf)
     add_psf: Callable[[Any], int]
     if psf is None:
@@ -176,8 +189,8 @@ def cut(
         data=data,
         weight=weight,
         anchor_pixel=anchor,
-        anchor_plane=np.array(local.anchor_plane, dtype=np.float64),
-        jacobian=np.array(local.jacobian, dtype=np.float64) * block,
+        anchor_plane=middle,
+        jacobian=np.array(image.pixel_jacobian(*at), dtype=np.float64) * block,
         psf_covariance=covariance,
         add_psf=add_psf,
         corner=(x0, y0),

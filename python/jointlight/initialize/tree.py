@@ -8,6 +8,7 @@ from numbers import Integral
 from typing import TYPE_CHECKING, Any, Never
 
 import numpy as np
+from scipy.spatial import cKDTree
 
 from jointlight.backends import environment_threads
 from jointlight.errors import InvalidInput, did_you_mean, invalid, warn_user
@@ -18,7 +19,9 @@ from jointlight.initialize.sky import propose_sky
 from jointlight.initialize.sources import (
     Source,
     find_sources,
+    link_neighbours,
     middle,
+    propose_amplitudes,
     propose_values,
     request_for,
     roots,
@@ -27,7 +30,7 @@ from jointlight.initialize.stamp import MAX_SIDE, Stamp, cut
 from jointlight.initialize.trial import Trial
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Mapping
 
     from jointlight.models import Model
     from jointlight.models.component import Component
@@ -37,6 +40,8 @@ Array = est.Array
 # half a side of the stamp searched, in widths of the source's adaptive Gaussian: wide, because
 # that Gaussian is narrow for a cuspy profile
 REACH = 14.0
+# neighbours above which distances go by a tree
+MANY = 12
 
 
 def initialize_model(
@@ -174,9 +179,22 @@ class _Walk:
 
     def run(self) -> None:
         """Give every source its start values."""
+        link_neighbours(self.sources)
+        shaped = {id(source) for source in self.sources if source.is_shaped}
+        left = []
         for source in self.sources:
-            self._score(source)
-        for source in sorted(self.sources, key=lambda s: -s.score):
+            # amplitudes are solved for at the end; till then, who is searched beside a known
+            # shape wants it subtracted
+            alone = all(id(other) in shaped for other in source.neighbours)
+            if id(source) in shaped and alone:
+                if propose_amplitudes(source, self.light):
+                    continue
+                source.unseen = True
+            left.append(source)
+        for source in left:
+            if not source.late:
+                self._score(source)
+        for source in sorted(left, key=lambda s: (s.late, -s.score)):
             self._start(source)
             source.done = True
 
@@ -189,13 +207,14 @@ class _Walk:
             background=self.light[source.image.id],
             centre=place,
             radius=radius if place is not None else None,
-            ignore=self._ignored(source),
+            ignore=self._hidden(source),
             max_side=self.max_side,
         )
 
     def _score(self, source: Source) -> None:
         """How much the image tells about the source, and how far it reaches."""
-        stamp = self._stamp(source)
+        # of a place among many, what is far away tells nothing
+        stamp = self._stamp(source, self.max_side if len(source.neighbours) > MANY else None)
         if stamp is None:
             return
         centre, near = self._look(source, stamp)
@@ -217,7 +236,7 @@ class _Walk:
 
     def _start(self, source: Source) -> None:
         """Search on the source's stamp, hand out the values, add its light to the image's."""
-        stamp = self._stamp(source, radius=max(source.extent, 12.0))
+        stamp = None if source.unseen else self._stamp(source, max(source.extent, 12.0))
         if stamp is None:
             # nothing to see about the centre: size and shape of what else is in the window
             stamp = self._stamp(source)
@@ -233,7 +252,7 @@ class _Walk:
             estimate = self._search(source, stamp)
         for leaf, values in zip(source.leaves, estimate.values, strict=True):
             propose_values(leaf, values)
-        if any(other is not source and not other.done for other in self._neighbours(source)):
+        if any(not other.done for other in source.neighbours):
             self._add_light(source)
 
     def _search(self, source: Source, stamp: Stamp) -> SourceEstimate:
@@ -261,35 +280,39 @@ class _Walk:
             out.append((x, y))
         return out[0], out[1]
 
-    def _neighbours(self, source: Source) -> Iterator[Source]:
-        """Sources whose window overlaps in the same image."""
-        (x0, x1), (y0, y1) = source.window
-        for other in self.sources:
-            if other is source or other.image is not source.image:
-                continue
-            (u0, u1), (v0, v1) = other.window
-            if x0 < u1 and u0 < x1 and y0 < v1 and v0 < y1:
-                yield other
-
-    def _ignored(self, source: Source) -> Array | None:
+    def _hidden(self, source: Source) -> Callable[[slice, slice], Array | None] | None:
         """Pixels nearer to a source that is yet to come than to this one."""
         place = source.place
-        others = [s.place for s in self._neighbours(source) if not s.done]
-        around = [p for p in others if p is not None]
+        around = [p for other in source.neighbours if not other.done and (p := other.place)]
         if place is None or not around:
             return None
-        (x0, x1), (y0, y1) = source.window
-        xx = np.arange(x0, x1)[None, :]
-        yy = np.arange(y0, y1)[:, None]
-        own = (xx - place[0]) ** 2 + (yy - place[1]) ** 2
-        nearest = np.min([(xx - p[0]) ** 2 + (yy - p[1]) ** 2 for p in around], axis=0)
-        ignored = np.zeros(source.image.shape, dtype=bool)
-        ignored[y0:y1, x0:x1] = nearest < own
-        return ignored
+
+        def ignore(rows: slice, columns: slice) -> Array | None:
+            # those whose bisector with this one crosses the box
+            reach = np.hypot(columns.stop - columns.start, rows.stop - rows.start)
+            reach += np.hypot(place[0] - columns.start, place[1] - rows.start)
+            near = [p for p in around if np.hypot(p[0] - place[0], p[1] - place[1]) < 2 * reach]
+            if not near:
+                return None
+            xx = np.arange(columns.start, columns.stop)[None, :]
+            yy = np.arange(rows.start, rows.stop)[:, None]
+            own = (xx - place[0]) ** 2 + (yy - place[1]) ** 2
+            if len(near) > MANY:
+                pixels = np.stack(np.broadcast_arrays(xx, yy), axis=-1).reshape(-1, 2)
+                nearest = cKDTree(near).query(pixels)[0].reshape(own.shape) ** 2
+            else:
+                nearest = np.full(own.shape, np.inf)
+                for p in near:
+                    np.minimum(nearest, (xx - p[0]) ** 2 + (yy - p[1]) ** 2, out=nearest)
+            closer: Array = nearest < own
+            return closer
+
+        return ignore
 
     def _add_light(self, source: Source) -> None:
         """Add the source's model to what is subtracted for those still to come."""
         image = source.image
+        place = source.place
         for leaf in source.leaves:
             arrays = [a for p in leaf.parameters.values() if (a := p.array) is not None]
             if len(arrays) < len(leaf.parameters):
@@ -297,7 +320,9 @@ class _Walk:
             stamp = cut(
                 image,
                 leaf.window,
-                psf=leaf.psf_at(*(source.place or middle(leaf.window))),
+                psf=leaf.psf_at(*(place or middle(leaf.window))),
+                centre=place,
+                radius=None if place is None else max(2.0 * source.extent, 64.0),
                 max_side=max(image.shape),
             )
             if stamp is None:
@@ -305,5 +330,5 @@ class _Walk:
             request = request_for(leaf, stamp)
             trial = Trial(stamp, [request], stamp.weight, with_sky=False)
             values = np.concatenate([np.ravel(a) for a in arrays])
-            (u0, u1), (v0, v1) = leaf.window
-            self.light[image.id][v0:v1, u0:u1] += trial.unit_image(0, values)
+            (u0, v0), (h, w) = stamp.corner, stamp.data.shape
+            self.light[image.id][v0 : v0 + h, u0 : u0 + w] += trial.unit_image(0, values)

@@ -175,7 +175,7 @@ class Trial:
             if k != index and not other.is_point:
                 full[at + Q : at + other.n_slots] = np.clip(1.0, other.lower[Q:], other.upper[Q:])
         self.n_render += 1
-        unit: Array = np.asarray(self.scene.render_tile(full[self.free], self.tiles[index]))
+        unit: Array = np.asarray(self.scene.render_tiles(full[self.free], [self.tiles[index]])[0])
         return unit
 
     def solve(self, units: Sequence[Array]) -> tuple[float, Array, float]:

@@ -10,13 +10,21 @@ from typing import Any
 
 import numpy as np
 from astropy.io import fits
+from astropy.time import Time
 
 from jointlight import wcs as geometry
 from jointlight.errors import warn_user
 from jointlight.image import TargetImage
 from jointlight.psf import PSF, GaussianPSF, MoffatPSF, gaussian_psf, moffat_psf
 
-__all__ = ["image_from_tree", "image_to_tree", "psf_from_tree", "psf_to_tree"]
+__all__ = [
+    "image_from_tree",
+    "image_to_tree",
+    "psf_from_tree",
+    "psf_to_tree",
+    "time_from_tree",
+    "time_to_tree",
+]
 
 
 def psf_to_tree(psf: PSF) -> dict[str, Any]:
@@ -102,6 +110,8 @@ def image_to_tree(image: TargetImage) -> dict[str, Any]:
         else [float(reference.ra.deg), float(reference.dec.deg)],
         "wcs": _wcs_to_tree(image),
         "psf": None if image.psf is None else psf_to_tree(image.psf),
+        "time": None if image.time is None else time_to_tree(image.time),
+        "wavelength_um": None if image.wavelength is None else float(image.wavelength.value),
     }
     if not image.has_wcs:
         tree["pixelscale"] = float(image.pixelscale)
@@ -129,6 +139,40 @@ def _wcs_to_tree(image: TargetImage) -> Any:
     return np.frombuffer(buffer.getvalue(), dtype=np.uint8)
 
 
+def time_to_tree(time: Time) -> dict[str, Any]:
+    """A time as two numbers, which hold it to better than a nanosecond, and its scale.
+
+    Parameters
+    ----------
+    time : Time
+        The time.
+
+    Returns
+    -------
+    dict
+        Plain values.
+    """
+    return {"scale": str(time.scale), "jd1": float(time.jd1), "jd2": float(time.jd2)}
+
+
+def time_from_tree(tree: Mapping[str, Any]) -> Time:
+    """The time of a tree.
+
+    Parameters
+    ----------
+    tree : mapping
+        What `time_to_tree` returned.
+
+    Returns
+    -------
+    Time
+        The time.
+    """
+    time = Time(tree["jd1"], tree["jd2"], format="jd", scale=tree["scale"])
+    time.format = "mjd"
+    return time
+
+
 def image_from_tree(tree: Mapping[str, Any]) -> TargetImage:
     """The image of a tree.
 
@@ -145,6 +189,9 @@ def image_from_tree(tree: Mapping[str, Any]) -> TargetImage:
     options: dict[str, Any] = {
         k: tree[k] for k in ("name", "zeropoint", "unit", "likelihood") if tree[k] is not None
     }
+    if tree.get("time") is not None:
+        options["time"] = time_from_tree(tree["time"])
+    options["wavelength"] = tree.get("wavelength_um")
     options["window"] = tuple(tuple(pair) for pair in tree["window"])
     options["gain" if tree["likelihood"] == "poisson" else "weight"] = np.array(tree["weight"])
     options["mask"] = np.array(tree["mask"])

@@ -16,6 +16,9 @@ the job file. Only ``[[image]]`` and ``[[model]]`` are required::
     pixelscale = 0.262            # arcsec; only without a WCS
     window = [[0, 500], [0, 500]] # half-open pixel ranges, x then y
     likelihood = "gaussian"       # or "poisson"
+    time = 59000.25               # MJD or ISO date; by default from the file's header
+    wavelength = 0.62             # micrometres
+    calibration = { shift = { fixed = false, prior = { mean = 0.0, sigma = 0.1 } } }
     psf = { fwhm = 1.12 }         # Gaussian, arcsec; with beta = 3.5 a Moffat;
                                   # or { file = "psf.fits", hdu = 0, oversampling = 2,
                                   #      kind = "effective", center = "array" }
@@ -28,6 +31,9 @@ the job file. Only ``[[image]]`` and ``[[model]]`` are required::
     window = [[0, 500], [0, 500]] # pixels of its one image, or { r = [[...], [...]], ... }
     amplitude = "brightness"      # or "flux"
     psf_convolve = true
+    wavelength_degree = { n = 1 } # polynomials in wavelength
+    proper_motion = true          # or { value = [3.0, -5.0] }, mas / yr; parallax likewise, mas
+    reference_epoch = 59000.0     # when the center holds
     [model.parameters]
     n = 2.5                       # a start value
     center = [0.0, 0.0]           # plane arcsec, or { ra = 187.31, dec = 12.98 }
@@ -121,6 +127,9 @@ _IMAGE: Final = Section(
         "likelihood": Key(types=(str,), text="the likelihood", choices=("gaussian", "poisson")),
         "unit": Key(types=(str,), text="unit of a pixel's value"),
         "psf": Key(types=(dict, str), text="the PSF, or a FITS file"),
+        "time": Key(types=(float, str), text="when it was taken, MJD or ISO date"),
+        "wavelength": Key(types=(float,), text="wavelength in micrometres"),
+        "calibration": Key(types=(dict,), text="corrections to WCS and zeropoint"),
     },
 )
 _PSF: Final = Section(
@@ -148,6 +157,10 @@ _MODEL: Final = Section(
             types=(str,), text="which amplitude is the parameter", choices=("brightness", "flux")
         ),
         "psf_convolve": Key(types=(bool,), text="draw it through the PSF"),
+        "wavelength_degree": Key(types=(dict,), text="degrees of polynomials in wavelength"),
+        "proper_motion": Key(types=(bool, dict), text="fit it, or its settings"),
+        "parallax": Key(types=(bool, dict), text="fit it, or its settings"),
+        "reference_epoch": Key(types=(float, str), text="when the center holds"),
         "parameters": Key(types=(dict,), text="start values and limits"),
     },
 )
@@ -356,8 +369,13 @@ def _read_array(base: Path, name: str, where: str) -> np.ndarray[Any, np.dtype[A
 
 
 def _image(table: Mapping[str, Any], base: Path, where: str) -> TargetImage:
-    options = {k: table[k] for k in ("zeropoint", "pixelscale", "likelihood", "unit", "hdu")
-               if k in table}  # fmt: skip
+    options = {k: table[k] for k in ("zeropoint", "pixelscale", "likelihood", "unit", "hdu", "time",
+                                     "wavelength") if k in table}  # fmt: skip
+    if "calibration" in table:
+        options["calibration"] = {
+            name: _settings(value, (), f"{where}, calibration, {name}")
+            for name, value in table["calibration"].items()
+        }
     if "window" in table:
         options["window"] = _window(table["window"], where)
     for key in ("variance", "std", "weight", "mask"):
@@ -454,6 +472,9 @@ def _model(table: Mapping[str, Any], images: Mapping[str, TargetImage], where: s
         name: _settings(value, list(images), f"{where}, {name}")
         for name, value in table.get("parameters", {}).items()
     }
+    over_images = _over_images(table, where)
+    if over_images and len(names) == 1:
+        raise JobError(f"{where}: {next(iter(over_images))} needs more than one image")
     try:
         if len(names) == 1:
             if isinstance(window, dict):
@@ -462,11 +483,23 @@ def _model(table: Mapping[str, Any], images: Mapping[str, TargetImage], where: s
         if "per_image" in table:
             options["per_image"] = table["per_image"]
         target = TargetImageList([images[name] for name in names])
-        return joint(table["type"], target=target, **options)
+        return joint(table["type"], target=target, **over_images, **options)
     except JobError:
         raise
     except InvalidInput as error:
         raise JobError(f"{where}: {error}") from error
+
+
+def _over_images(table: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """Options of a joint model that depend on what its images are."""
+    options: dict[str, Any] = {k: table[k] for k in ("wavelength_degree", "reference_epoch")
+                               if k in table}  # fmt: skip
+    for key in ("proper_motion", "parallax"):
+        if key in table:
+            value = table[key]
+            given = value if isinstance(value, bool) else _settings(value, (), f"{where}, {key}")
+            options[key] = given
+    return options
 
 
 def _check_parameters(table: Mapping[str, Any], names: Sequence[str], where: str) -> None:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -11,10 +12,10 @@ from numpy.typing import NDArray
 
 from jointlight.errors import warn_user
 from jointlight.image import TargetImage, TargetImageList
-from jointlight.io.images import psf_from_tree, psf_to_tree
+from jointlight.io.images import psf_from_tree, psf_to_tree, time_from_tree, time_to_tree
 from jointlight.models import Component, Group, Joint, Model
 from jointlight.parameters import LinearTie, Normal, Parameter, dependency_order
-from jointlight.result.slots import only_at_bound, propagate
+from jointlight.scene import standard_errors
 
 if TYPE_CHECKING:
     from jointlight.result import FitResult
@@ -37,7 +38,7 @@ def model_of_result(result: FitResult) -> Model | None:
     """
     if result.model is None or not _moves(result, result.model):
         return result.model
-    model = result.model.copy()
+    model = _detached(result.model)
     rows = result.slots.jacobian.tocsr()
     fitted = {name: i for i, name in enumerate(result.parameter_names)}
     for parameter, value in _moves(result, model):
@@ -51,18 +52,29 @@ def model_of_result(result: FitResult) -> Model | None:
         error = np.full(parameter.size, np.nan)
         if parameter.is_tied and all(name in result.slots.keys for name in names):
             gradient = rows[[result.slots.keys[name] for name in names], :]
-            variance = np.diag(propagate(gradient, result.covariance, result.at_bound))
-            held = only_at_bound(gradient, result.at_bound)
-            error = np.where(held, np.nan, np.sqrt(np.maximum(variance, 0.0)))
+            error = standard_errors(gradient, result.known_covariance, result.at_bound)
         elif all(name in fitted for name in names):
             where = [fitted[name] for name in names]
             error = np.where(result.at_bound[where], np.nan, result.errors[where])
         elif not parameter.is_tied:
             parameter.uncertainty = None
             continue
-        none = result.covariance is None
+        none = result.raw_covariance is None
         parameter.uncertainty = None if none else error.reshape(parameter.shape)
     return model
+
+
+def _detached(model: Model) -> Model:
+    """Copy of a model whose images' calibrations are its own too; pixels are shared."""
+    if not model.calibrations:
+        return model.copy()
+    own = model.all_parameters
+    inside = {id(parameter) for parameter in own.values()}
+    memo: dict[int, Any] = {id(p): p for p in dependency_order(own.values()) if id(p) not in inside}
+    for image in model.images_modelled:
+        memo[id(image)] = twin = copy.copy(image)
+        twin.__dict__["_calibration"] = copy.deepcopy(image.calibration, memo)
+    return copy.deepcopy(model, memo)
 
 
 def _named(model: Model) -> list[tuple[Parameter, list[str]]]:
@@ -172,12 +184,31 @@ def _structure(model: Model, images: Sequence[TargetImage]) -> dict[str, Any]:
     assert isinstance(model, Group)
     members = [_structure(member, images) for member in model.models]
     if isinstance(model, Joint):
-        return tree | {"kind": "joint", "per_image": list(model.per_image), "models": members}
+        return tree | {
+            "kind": "joint",
+            "per_image": list(model.per_image),
+            "models": members,
+            "wavelength_degree": dict(model.wavelength_degree),
+            "motion": _motion(model),
+        }
     return tree | {"kind": "group", "models": members}
 
 
+def _motion(model: Joint) -> dict[str, Any] | None:
+    epoch = model.reference_epoch
+    if epoch is None:
+        return None
+    shared = model.shared_parameters
+    return {
+        "reference_epoch": time_to_tree(epoch),
+        **{name: name in shared for name in ("proper_motion", "parallax")},
+    }
+
+
 def _index(image: TargetImage, images: Sequence[TargetImage]) -> int:
-    return next((index for index, one in enumerate(images) if one is image), -1)
+    return next(
+        (index for index, one in enumerate(images) if one is image or one.id == image.id), -1
+    )
 
 
 def _psf(leaf: Component) -> dict[str, Any]:
@@ -223,6 +254,9 @@ def model_from_tree(tree: Mapping[str, Any], images: Sequence[TargetImage]) -> M
     target = TargetImageList(images) if len(images) > 1 else images[0]
     model = _build(tree["structure"], images, target)
     parameters = dict(model.all_parameters)
+    for image in images:
+        for parameter in image.calibration.values():
+            parameters[f"{parameter.owner}/{parameter.name}"] = parameter
     for number, one in enumerate(tree["outside"]):
         parameter = Parameter(one["name"], unit=one["unit"], shape=tuple(one["shape"]))
         parameter.owner = one["owner"]
@@ -262,6 +296,11 @@ def _build(
     common: dict[str, Any] = {k: first[k] for k in ("amplitude", "psf_convolve")}
     for key in ("window", "psf"):
         common[key] = {name: one[key] for name, one in options.items() if one.get(key) is not None}
+    if tree.get("wavelength_degree"):
+        common["wavelength_degree"] = {k: int(v) for k, v in tree["wavelength_degree"].items()}
+    if tree.get("motion") is not None:
+        motion = dict(tree["motion"])
+        common |= {**motion, "reference_epoch": time_from_tree(motion["reference_epoch"])}
     return Joint(
         first["type"], target=target, name=tree["name"], per_image=tree["per_image"], **common
     )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from astropy.io import fits
-from astropy.table import QTable, Table
+from astropy.table import Table
 
 from jointlight.errors import Described, invalid
 from jointlight.io.models import model_of_result
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from jointlight.result import FitResult
 
 __all__ = ["write_fits"]
+
+_CUBE_MAX = 256 * 1024 * 1024 // 8  # numbers in a cube of components
 
 
 def write_fits(result: FitResult, path: str | Path, *, overwrite: bool = False) -> None:
@@ -39,9 +41,12 @@ def write_fits(result: FitResult, path: str | Path, *, overwrite: bool = False) 
     -----
     For an image called ``r`` the extensions are ``r_DATA``, ``r_MODEL``, ``r_RESIDUAL``
     (data minus model), ``r_WEIGHT``, ``r_MASK`` and ``r_COMPONENTS``, a cube with one plane a
-    component (their names in the cards ``COMP1``, ``COMP2``, ...). Masked pixels
+    component (their names in the cards ``COMP1``, ``COMP2``, ...); it is left out where it would
+    hold more than 256 MB. Masked pixels
     that had no value are NaN in data and residual. The tables are
-    ``PARAMETERS``, ``SOURCES`` and ``HISTORY``, the matrix ``COVARIANCE``.
+    ``PARAMETERS``, ``SOURCES`` and ``HISTORY``, the matrix ``COVARIANCE``. Of many parameters,
+    ``COVARIANCE`` is a table of the pairs that were stored, each once: ``ROW``, ``COLUMN``
+    (rows of ``PARAMETERS``, from 0) and ``VALUE``. Pairs that are not in it are not known.
     """
     model: Any = model_of_result(result)
     if model is None:
@@ -60,8 +65,14 @@ def write_fits(result: FitResult, path: str | Path, *, overwrite: bool = False) 
         _table_hdu(result.sources, "SOURCES"),
         _table_hdu(result.history, "HISTORY"),
     ]
-    if result.covariance is not None:
-        hdu = fits.ImageHDU(np.array(result.covariance), name="COVARIANCE")
+    known = result.known_covariance
+    if known is not None and known.is_sparse:
+        lower = known.stored.tocoo()
+        pairs = Table({"ROW": lower.row, "COLUMN": lower.col, "VALUE": lower.data * known.scale})
+        hdus.append(_table_hdu(pairs, "COVARIANCE"))
+        hdus[-1].header["COMMENT"] = "pairs of rows of PARAMETERS, counted from 0"
+    elif known is not None:
+        hdu = fits.ImageHDU(np.array(known.symmetric), name="COVARIANCE")
         hdu.header["COMMENT"] = "rows and columns in the order of PARAMETERS"
         hdus.append(hdu)
     fits.HDUList(hdus).writeto(path, overwrite=overwrite)
@@ -102,7 +113,7 @@ def _image_hdus(model: Any, image: TargetImage, prefix: str) -> list[Any]:
             ("MASK", np.asarray(image.mask).astype(np.uint8)),
         )
     ]
-    if leaves:
+    if 0 < len(leaves) * image.data.size <= _CUBE_MAX:
         cube = np.array([np.asarray(leaf.image(image)) for leaf in leaves])
         hdu = fits.ImageHDU(cube, header=header, name=f"{prefix}_COMPONENTS")
         for number, leaf in enumerate(leaves, 1):
@@ -117,7 +128,7 @@ def _on(leaf: Any, image: TargetImage) -> bool:
     return any(member is image for member in members)
 
 
-def _table_hdu(table: QTable, name: str) -> Any:
+def _table_hdu(table: Table, name: str) -> Any:
     plain = Table(table, copy=True)
     plain.meta = {}
     with warnings.catch_warnings():

@@ -3,7 +3,7 @@
 
 The file holds plain numbers, text and arrays only, so it can be read without jointlight: the
 solution and its covariance, all images with their WCS and PSFs, the model's structure, and the
-tables.
+tables. What has a node for every source is JSON text in an array of bytes.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from scipy import sparse
 from jointlight.errors import InvalidInput, invalid
 from jointlight.io.images import image_from_tree, image_to_tree
 from jointlight.io.models import model_from_tree, model_of_result, model_to_tree
+from jointlight.io.packed import packed, unpacked
 from jointlight.result import Component, FitResult, FreeParameter, SlotState
 
 if TYPE_CHECKING:
@@ -27,11 +28,13 @@ if TYPE_CHECKING:
 
 __all__ = ["load", "write_result"]
 
-FORMAT: Final = 1
+FORMAT: Final = 2  # 1 was never released
 
 _SCALARS = ("status", "message", "covariance_scale", "time_s", "n_linearize", "n_chi2", "dof",
             "chi2")  # fmt: skip
-_ARRAYS = ("values", "initial", "at_bound", "degenerate", "chi2_images", "n_pixels_images")
+_ARRAYS = ("values", "initial", "at_bound", "degenerate", "chi2_images", "n_pixels_images",
+           "component_of", "chi2_tiles", "n_pixels_tiles")  # fmt: skip
+_TEXTS = ("component_status", "source_status")
 
 
 def write_result(result: FitResult, path: str | Path, *, overwrite: bool = False) -> None:
@@ -55,7 +58,8 @@ def write_result(result: FitResult, path: str | Path, *, overwrite: bool = False
         "images": [image_to_tree(image) for image in result.images],
         "model": _model_tree(result),
         "tables": {
-            name: _table_tree(getattr(result, name)) for name in ("table", "sources", "history")
+            name: _table_tree(getattr(result, name))
+            for name in ("table", "sources", "components", "history")
         },
     }
     # Written beside and moved, so that a failure leaves no half a file and an old one intact.
@@ -116,21 +120,23 @@ def load(path: str | Path) -> FitResult:
     head = tree.get("jointlight", {})
     if head.get("kind") != "fit result":
         raise invalid("path", str(path), "a file that FitResult.write wrote")
-    if head["format"] > FORMAT:
+    if head["format"] != FORMAT:
+        remedy = "update it" if head["format"] > FORMAT else "write the file again"
         raise InvalidInput(
-            f"{path} has format {head['format']}, this version reads up to {FORMAT}; update it"
+            f"{path} has format {head['format']}, this version reads {FORMAT}; {remedy}"
         )
     images = tuple(image_from_tree(item) for item in tree["images"])
     model = None
     if tree["model"] is not None:
-        model = model_from_tree(tree["model"], images)
+        model = model_from_tree(unpacked(tree["model"]), images)
     raw = tree["result"]
     arrays: dict[str, Any] = {name: np.array(raw[name]) for name in _ARRAYS}
+    arrays |= {name: tuple(unpacked(raw[name])) for name in _TEXTS}
     return FitResult(
         **{name: raw[name] for name in _SCALARS},
         **arrays,
-        parameters=tuple(FreeParameter(**item) for item in raw["parameters"]),
-        raw_covariance=None if raw["covariance"] is None else np.array(raw["covariance"]),
+        parameters=tuple(FreeParameter(**item) for item in unpacked(raw["parameters"])),
+        raw_covariance=_covariance_from_tree(raw["covariance"]),
         images=images,
         slots=_slots_from_tree(raw["slots"]),
         model=model,
@@ -148,12 +154,9 @@ def _result_tree(result: FitResult) -> dict[str, Any]:
     return {
         **{name: _plain(getattr(result, name)) for name in _SCALARS},
         **{name: np.array(getattr(result, name)) for name in _ARRAYS},
-        "parameters": [
-            {"name": p.name, "model": p.model, "path": p.path, "unit": p.unit,
-             "lower": float(p.lower), "upper": float(p.upper)}
-            for p in result.parameters
-        ],
-        "covariance": None if result.raw_covariance is None else np.array(result.raw_covariance),
+        **{name: packed(getattr(result, name)) for name in _TEXTS},
+        "parameters": packed([vars(parameter) for parameter in result.parameters]),
+        "covariance": _covariance_tree(result.raw_covariance),
         "options": {k: _plain(v) for k, v in result.options.items()},
         "timing": {k: float(v) for k, v in result.timing.items()},
         "history": {k: np.array(v) for k, v in result.raw_history.items()},
@@ -161,21 +164,35 @@ def _result_tree(result: FitResult) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def _covariance_tree(covariance: Any) -> Any:
+    """An array; of a sparse one, the lower triangle by compressed columns."""
+    if covariance is None:
+        return None
+    return _compressed(covariance) if sparse.issparse(covariance) else np.array(covariance)
+
+
+def _covariance_from_tree(tree: Any) -> Any:
+    if not isinstance(tree, Mapping):
+        return None if tree is None else np.array(tree)
+    parts = tuple(np.array(tree[name]) for name in ("data", "indices", "indptr"))
+    return sparse.csc_array(parts, shape=tuple(tree["shape"]))
+
+
+def _compressed(matrix: Any) -> dict[str, Any]:
+    return {
+        "data": np.array(matrix.data),
+        "indices": np.array(matrix.indices),
+        "indptr": np.array(matrix.indptr),
+        "shape": [int(n) for n in matrix.shape],
+    }
+
+
 def _slots_tree(state: SlotState) -> dict[str, Any]:
-    jacobian = state.jacobian.tocsr()
     return {
         "values": np.array(state.values),
-        "jacobian": {
-            "data": np.array(jacobian.data),
-            "indices": np.array(jacobian.indices),
-            "indptr": np.array(jacobian.indptr),
-            "shape": [int(n) for n in jacobian.shape],
-        },
-        "components": [
-            {**vars(c), "slot_names": list(c.slot_names), "slots": [int(s) for s in c.slots]}
-            for c in state.components
-        ],
-        "keys": {name: int(index) for name, index in state.keys.items()},
+        "jacobian": _compressed(state.jacobian.tocsr()),
+        "components": packed([vars(component) for component in state.components]),
+        "keys": packed(dict(state.keys)),
     }
 
 
@@ -189,15 +206,15 @@ def _slots_from_tree(tree: Mapping[str, Any]) -> SlotState:
         ),
         components=tuple(
             Component(**{**c, "slot_names": tuple(c["slot_names"]), "slots": tuple(c["slots"])})
-            for c in tree["components"]
+            for c in unpacked(tree["components"])
         ),
-        keys=dict(tree["keys"]),
+        keys=unpacked(tree["keys"]),
     )
 
 
 def _model_tree(result: FitResult) -> dict[str, Any] | None:
     model = model_of_result(result)
-    return None if model is None else model_to_tree(model, result.images)
+    return None if model is None else packed(model_to_tree(model, result.images))
 
 
 def _table_tree(table: QTable) -> dict[str, Any]:
@@ -208,7 +225,7 @@ def _table_tree(table: QTable) -> dict[str, Any]:
         values: NDArray[Any] = np.asarray(getattr(column, "value", column))
         text = values.dtype.kind in "US"
         columns[name] = {
-            "values": [str(v) for v in values] if text else values,
+            "values": packed([str(v) for v in values]) if text else values,
             "unit": None if unit is None else unit.to_string(),
         }
     return columns

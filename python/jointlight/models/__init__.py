@@ -13,16 +13,18 @@ from typing import Any
 
 from .base import Model
 from .component import Component, RadialProfile
+from .deblend import Deblended, DeblendedSource
 from .devaucouleurs import DeVaucouleurs
 from .exponential import Exponential
 from .flat_sky import FlatSky
 from .gaussian import Gaussian
-from .group import Group
+from .group import Group, merge
 from .joint import Joint, PerImage, joint
 from .moffat import Moffat
 from .plane_sky import PlaneSky
 from .point import PointSource
 from .registry import component_classes, find_class, model_types
+from .segmentation import joint_from_segmentation
 from .sersic import Sersic
 from .sources import Source
 from .spec import ParameterSpec
@@ -35,6 +37,8 @@ _FOUND = {cls.__name__: cls for cls in component_classes() if cls.__module__.sta
 __all__ = [
     "Component",
     "DeVaucouleurs",
+    "Deblended",
+    "DeblendedSource",
     "Exponential",
     "FlatSky",
     "Gaussian",
@@ -52,6 +56,8 @@ __all__ = [
     "component_classes",
     "find_class",
     "joint",
+    "joint_from_segmentation",
+    "merge",
     "model_types",
 ]
 __all__ += [name for name in sorted(_FOUND) if name not in __all__]

@@ -5,17 +5,19 @@ from __future__ import annotations
 
 import copy
 import inspect
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
 
 from jointlight import scene as scenes
 from jointlight.errors import InvalidInput, did_you_mean
-from jointlight.image import TargetImage, TargetImageList
+from jointlight.image import Calibration, TargetImage, TargetImageList, calibrations_in_use
 from jointlight.parameters import dependency_order
 
+from .deblend import Deblended, deblend_images
 from .display import ParameterView, tree
 from .registry import find_class, register
+from .selection import Selection
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -139,7 +141,7 @@ class Model(metaclass=_Factory):
     @property
     def images_modelled(self) -> tuple[TargetImage, ...]:
         """`target` as a tuple of images."""
-        target = self._target
+        target = self.target
         return (target,) if isinstance(target, TargetImage) else tuple(target)
 
     def leaves(self) -> tuple[Component, ...]:
@@ -161,8 +163,33 @@ class Model(metaclass=_Factory):
 
     @property
     def all_parameters(self) -> Mapping[str, Parameter]:
-        """Every parameter below this model by path, tied and fixed ones included."""
-        return ParameterView(dict(self.named_parameters()))
+        """Every parameter below this model by path, tied and fixed ones included.
+
+        Those of images come last, as ``"image r/shift"``, where any of them is free or does
+        something.
+        """
+        own = dict(self.named_parameters())
+        for calibration in self.calibrations.values():
+            for name, parameter in calibration.items():
+                own[f"{parameter.owner}/{name}"] = parameter
+        return ParameterView(own)
+
+    @property
+    def calibrations(self) -> Mapping[str, Calibration]:
+        """Calibrations of its images that are free or do something, by image name."""
+        images = {id(leaf.target): leaf.target for leaf in self.leaves() if not leaf.is_sky}
+        used = calibrations_in_use(images.values())
+        return {images[key].name: calibration for key, calibration in used.items()}
+
+    def _image_parameter(self, key: object) -> Parameter | None:
+        """Parameter of an image's calibration by its path ``"image r/shift"``."""
+        for leaf in self.leaves():
+            start = f"image {leaf.target.name}/"
+            if isinstance(key, str) and key.startswith(start):
+                name = key[len(start) :]
+                if name in leaf.target.calibration:
+                    return leaf.target.calibration[name]
+        return None
 
     @property
     def free_parameters(self) -> Mapping[str, Parameter]:
@@ -205,6 +232,15 @@ class Model(metaclass=_Factory):
         initialize_model(self, **options)
         return self
 
+    def grow_windows(self, *, edge: float = 0.03) -> int:
+        """Enlarge windows that cut off light at the present values; returns how many grew.
+
+        See `jointlight.initialize.grow_windows`.
+        """
+        from jointlight.initialize import grow_windows
+
+        return grow_windows(self, edge=edge)
+
     def fit(self, **options: Any) -> FitResult:
         """Fit with `jointlight.fit.LM`, whose options these are."""
         from jointlight.fit import LM
@@ -221,44 +257,92 @@ class Model(metaclass=_Factory):
         """Flatten into the tables the core works on; see `jointlight.scene.compile`."""
         return scenes.compile(self, images=images, n_threads=n_threads, tolerance=tolerance)
 
-    def image(self, target: TargetImage | str | None = None) -> FloatArray:
+    def image(
+        self, target: TargetImage | str | None = None, *, exclude: Any = (), only: Any = None
+    ) -> FloatArray:
         """Model image, shape [h, w] of the target, in its unit; 0 outside the windows.
 
         Parameters
         ----------
         target : TargetImage or str, optional
             Image or its name; may be left out where there is only one.
+        exclude : str, Model, Source, or sequence of them, optional
+            Members, paths or sources that are left out, so that data minus this image shows
+            them without their neighbours. Skies are members like any other.
+        only : the same, optional
+            All others are left out.
 
         Returns
         -------
         ndarray
         """
         chosen = self.find_image(target)
-        if not any(leaf.target is chosen for leaf in self.leaves()):
+        drawn = Selection(self, exclude=exclude, only=only)
+        if not any(leaf.target is chosen for leaf in drawn.leaves()):
             return np.zeros(chosen.shape)  # its list may hold images without a component
-        return self.compile(images=[chosen]).render(chosen)
+        return scenes.compile(drawn, images=[chosen]).render(chosen)
 
     __call__ = image
 
-    def images(self) -> list[FloatArray]:
-        """Model images of all targets, in their order."""
-        scene = self.compile()
+    def images(self, *, exclude: Any = (), only: Any = None) -> list[FloatArray]:
+        """Model images of all targets, in their order; options as in `image`."""
+        drawn = Selection(self, exclude=exclude, only=only)
+        if not drawn.leaves():
+            return [np.zeros(image.shape) for image in self.images_modelled]
+        scene = scenes.compile(drawn)
         return [
             scene.render(image) if image in scene.images else np.zeros(image.shape)
             for image in self.images_modelled
         ]
 
-    def residual(self, target: TargetImage | str | None = None) -> FloatArray:
+    def residual(
+        self, target: TargetImage | str | None = None, *, exclude: Any = (), only: Any = None
+    ) -> FloatArray:
         """Data minus model, NaN where a pixel is masked; parameters as in `image`."""
         chosen = self.find_image(target)
-        return np.where(chosen.mask, np.nan, chosen.data - self.image(chosen))
+        model = self.image(chosen, exclude=exclude, only=only)
+        return np.where(chosen.mask, np.nan, chosen.data - model)
 
-    def residuals(self) -> list[FloatArray]:
-        """Data minus model of all targets, in their order."""
+    def residuals(self, *, exclude: Any = (), only: Any = None) -> list[FloatArray]:
+        """Data minus model of all targets, in their order; options as in `image`."""
+        models = self.images(exclude=exclude, only=only)
         return [
             np.where(image.mask, np.nan, image.data - model)
-            for image, model in zip(self.images_modelled, self.images(), strict=True)
+            for image, model in zip(self.images_modelled, models, strict=True)
         ]
+
+    def deblend(
+        self,
+        target: TargetImage | str | None = None,
+        *,
+        masked: Literal["nan", "model"] = "nan",
+    ) -> Deblended:
+        """Share the data of an image out among the sources, in proportion to their light.
+
+        Each source gets an array in its window; they add up to the data minus the sky wherever
+        a source is drawn. The residuals go the same way as the light, so noise and misfits are
+        not lost. Where no source has light the data go by the peaks; a source of negative flux
+        keeps its light and takes its share of the residuals.
+
+        Parameters
+        ----------
+        target : TargetImage or str, optional
+            As in `image`; `deblend_all` does all images.
+        masked : {"nan", "model"}, optional
+            What masked pixels are filled with.
+
+        Returns
+        -------
+        Deblended
+            By name of the source, as in `sources`: its array and window.
+        """
+        return deblend_images(self, [self.find_image(target)], masked=masked)[0]
+
+    def deblend_all(self, *, masked: Literal["nan", "model"] = "nan") -> dict[str, Deblended]:
+        """`deblend` of every image, by image name."""
+        images = self.images_modelled
+        parts = deblend_images(self, images, masked=masked)
+        return {image.name: part for image, part in zip(images, parts, strict=True)}
 
     def chi2(self) -> float:
         """chi2 (Poisson: -2 ln L) over the windows, priors included, at the present values."""
@@ -275,7 +359,8 @@ class Model(metaclass=_Factory):
         before.
         """
         own = self.all_parameters
-        inside = {id(parameter) for parameter in own.values()}
+        # Those of images are not copied with the model: it stays on the same images.
+        inside = {id(parameter) for _, parameter in self.named_parameters()}
         outside = {
             id(parameter): parameter
             for parameter in dependency_order(own.values())

@@ -125,6 +125,20 @@ class Component(Model):
         self._window = None if window is None else self._parse_window(window)
 
     @property
+    def has_window(self) -> bool:
+        """Whether it has a window of its own."""
+        return self._window is not None
+
+    @property
+    def psf_convolve(self) -> bool:
+        """Whether it is drawn through a PSF if there is one."""
+        return self._psf_convolve
+
+    @psf_convolve.setter
+    def psf_convolve(self, psf_convolve: bool) -> None:
+        self._psf_convolve = _parse_psf_mode(psf_convolve, None)
+
+    @property
     def has_psf(self) -> bool:
         """Whether it is drawn through a PSF."""
         if not self._psf_convolve or self.is_sky:
@@ -163,10 +177,12 @@ class Component(Model):
 
     def __getitem__(self, key: str) -> Parameter:
         """Parameter by name."""
-        try:
+        if key in self._parameters:
             return self._parameters[key]
-        except KeyError:
-            raise InvalidInput(self._no_parameter(key)) from None
+        of_image = self._image_parameter(key)
+        if of_image is None:
+            raise InvalidInput(self._no_parameter(key))
+        return of_image
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._parameters)

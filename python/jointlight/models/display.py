@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from .base import Model
 
 _MOST_MEMBERS = 20  # of a group that are printed; long groups show their ends
+_MOST_ROWS = 100  # of a table of parameters
 
 
 class ParameterView(Mapping[str, "Parameter"]):
@@ -52,7 +53,12 @@ class ParameterView(Mapping[str, "Parameter"]):
         return len(self._parameters)
 
     def __repr__(self) -> str:
-        return "\n".join(table(self._parameters)) if self._parameters else "(no parameters)"
+        n = len(self._parameters)
+        if n <= _MOST_ROWS:
+            return "\n".join(table(self._parameters)) if n else "(no parameters)"
+        names, half = list(self._parameters), _MOST_ROWS // 2
+        lines = table({name: self._parameters[name] for name in (*names[:half], *names[-half:])})
+        return "\n".join([*lines[:half], f"... {n - 2 * half} more", *lines[half:]])
 
 
 def table(parameters: Mapping[str, Parameter]) -> list[str]:
@@ -74,11 +80,16 @@ def table(parameters: Mapping[str, Parameter]) -> list[str]:
 
 def tree(model: Model) -> str:
     """The model with all below it, one line a parameter."""
-    return "\n".join(_lines(model))
+    lines = _lines(model)
+    for image, calibration in model.calibrations.items():
+        lines.append(f"calibration of image {image!r}")
+        lines += [f"  {line}" for line in table(dict(calibration))]
+    return "\n".join(lines)
 
 
 def _lines(model: Model) -> list[str]:
     from .group import Group
+    from .joint import Joint
 
     if not isinstance(model, Group):
         (x0, x1), (y0, y1) = model.window  # type: ignore[attr-defined]
@@ -91,6 +102,8 @@ def _lines(model: Model) -> list[str]:
     n_images = len(model.images_modelled)
     where = f"{n_images} image{'s' if n_images > 1 else ''}"
     lines = [f"{model.name} ({model.model_type}, {where})"]
+    if isinstance(model, Joint) and model.extra_parameters:
+        lines += [f"│  {line}" for line in table(model.extra_parameters)]
     blocks = [_lines(member) for member in _ends(model.models)]
     left_out = len(model.models) - len(blocks)
     if left_out:

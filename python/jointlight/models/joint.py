@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, cast
 
 import numpy as np
+from astropy.time import Time
 
 from jointlight.errors import InvalidInput, did_you_mean, invalid
 from jointlight.image import TargetImage, TargetImageList
@@ -17,7 +18,9 @@ from .base import Model
 from .component import Component
 from .display import ParameterView
 from .group import Group
+from .motion import Motion, is_asked_for
 from .registry import find_class
+from .wavelength import parse_degrees, tie_to_wavelength
 
 _SETTINGS = frozenset({"value", "limits", "fixed", "prior", "uncertainty"})
 
@@ -102,6 +105,16 @@ class Joint(Group):
         One an image, by image name or in order. A single PSF goes to all.
     amplitude, psf_convolve, psf_mode
         As for `Component`.
+    proper_motion, parallax : bool, value or mapping, optional
+        True lets the center move with the images' times: ``model["proper_motion"]`` (East,
+        North; mas / yr) and ``model["parallax"]`` (mas), from 0. A value or a dict of settings
+        is the start instead.
+    reference_epoch : Time, float or str, optional
+        When ``model["center"]`` holds; default the middle of the images' times.
+    wavelength_degree : mapping, optional
+        Parameters that are polynomials in the images' wavelength, with their degrees:
+        ``{"n": 1, "Re": 2}``. What is fitted are their values in as many images as that takes,
+        the bluest and reddest among them; in the others they follow.
     parameters : mapping, optional
         The same as `values`.
     **values
@@ -127,6 +140,10 @@ class Joint(Group):
         amplitude: str | None = None,
         psf_convolve: bool = True,
         psf_mode: str | None = None,
+        proper_motion: Any = False,
+        parallax: Any = False,
+        reference_epoch: Any = None,
+        wavelength_degree: Mapping[str, int] | None = None,
         parameters: Mapping[str, Any] | None = None,
         **values: Any,
     ) -> None:
@@ -159,11 +176,21 @@ class Joint(Group):
             for image in images
         ]
         self._per_image = self._parse_per_image(per_image, members[0])
+        self._degrees = parse_degrees(self.name, wavelength_degree, members[0])
+        own = set(self._per_image)
+        self._per_image += tuple(name for name in self._degrees if name not in own)
         super().__init__(members, target=target, name=name)
-        self._relabel()
         for member in members[1:]:
             member.tie(members[0], except_=self._per_image)
+        self._extra: dict[str, Parameter] = {}  # shared, and of no component
+        self._motion: Motion | None = None
+        if is_asked_for(proper_motion) or is_asked_for(parallax):
+            self._set_motion(images, proper_motion, parallax, reference_epoch)
+        elif reference_epoch is not None:
+            raise invalid("reference_epoch", reference_epoch, "left out unless the source moves")
+        self._relabel()
         self._configure(parameters, values)
+        tie_to_wavelength(self.name, members, self._degrees)
 
     # --- what it is -----------------------------------------------------------------------
 
@@ -171,6 +198,11 @@ class Joint(Group):
     def model_type(self) -> str:
         """``"joint"`` and the type of its component."""
         return f"joint {self._class.type_names[0]}"
+
+    @property
+    def is_plain_group(self) -> bool:
+        """False: its members are one component on each image."""
+        return False
 
     @property
     def per_image(self) -> tuple[str, ...]:
@@ -186,14 +218,31 @@ class Joint(Group):
     def shared_parameters(self) -> Mapping[str, Parameter]:
         """Parameters that all images share, by name."""
         first = self.components[0].parameters
-        return ParameterView({n: p for n, p in first.items() if n not in self._per_image})
+        shared = {n: p for n, p in first.items() if n not in self._per_image}
+        return ParameterView({**shared, **self._extra})
+
+    @property
+    def extra_parameters(self) -> Mapping[str, Parameter]:
+        """Shared parameters that no component has: those of its motion."""
+        return ParameterView(dict(self._extra))
+
+    @property
+    def reference_epoch(self) -> Time | None:
+        """When the center of a source that moves is ``model["center"]``."""
+        return None if self._motion is None else self._motion.reference_epoch
+
+    @property
+    def wavelength_degree(self) -> Mapping[str, int]:
+        """Degrees of the parameters that are polynomials in wavelength."""
+        return dict(self._degrees)
 
     def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
         """Shared parameters by name, the others with their image in front."""
         for k, member in enumerate(self.components):
             for name, parameter in member.parameters.items():
-                shared = k == 0 and name not in self._per_image
+                shared = k == 0 and name not in self._per_image and name not in self._extra
                 yield (name if shared else f"{member.name}/{name}"), parameter
+        yield from self._extra.items()
 
     def tie(
         self,
@@ -206,11 +255,24 @@ class Joint(Group):
         left_out = [except_] if isinstance(except_, str) else list(except_)
         if only is None:
             left_out += self._per_image
+        if self._motion is not None:
+            # What the components follow is tied in their place.
+            asked = None if only is None else ([only] if isinstance(only, str) else list(only))
+            theirs = other.shared_parameters if isinstance(other, Joint) else other.parameters
+            for name, parameter in self._motion.parameters.items():
+                wanted = name not in left_out if asked is None else name in asked
+                if wanted and name in theirs:
+                    parameter.tie(theirs[name])
+            moving = set(self._motion.parameters)
+            left_out = [*(n for n in left_out if n not in moving), "center"]
+            only = None if asked is None else [n for n in asked if n not in moving]
         self.components[0].tie(other, only=only, except_=left_out)
 
     def __getitem__(self, key: str) -> Any:
         """Shared parameter, `PerImage`, component of an image, or anything by path."""
         first = self.components[0].parameters
+        if key in self._extra:
+            return self._extra[key]
         if key in first:
             if key not in self._per_image:
                 return first[key]
@@ -219,12 +281,35 @@ class Joint(Group):
 
     # --- details --------------------------------------------------------------------------
 
+    def _refuse_other_members(self, method: str) -> None:
+        raise InvalidInput(
+            f"{method}: {self.name!r} is a joint model, one component on each image; put it in a "
+            "group with the other models"
+        )
+
     def _own_names(self) -> tuple[str, ...]:
         members = self.__dict__.get("_models", ())
-        return members[0]._own_names() if members else ()
+        return (*members[0]._own_names(), *self._extra) if members else ()
 
     def _known_keys(self) -> list[str]:
-        return [*self.components[0].parameters, *super()._known_keys()]
+        return [*self.components[0].parameters, *self._extra, *super()._known_keys()]
+
+    def _set_motion(
+        self, images: Sequence[TargetImage], proper_motion: Any, parallax: Any, epoch: Any
+    ) -> None:
+        if "center" not in self.components[0].parameters or "center" in self._per_image:
+            raise InvalidInput(
+                f"{self.name!r}: proper_motion and parallax need a center that all images share"
+            )
+        self._motion = Motion(
+            self.name,
+            images,
+            proper_motion=proper_motion,
+            parallax=parallax,
+            reference_epoch=epoch,
+        )
+        self._extra |= self._motion.parameters
+        self._motion.move(self.components)
 
     def _set_name(self, name: object) -> None:
         super()._set_name(name)
@@ -236,6 +321,10 @@ class Joint(Group):
             for name, parameter in member.parameters.items():
                 shared = member is self._models[0] and name not in self._per_image
                 parameter.owner = self._name if shared else f"{self._name}/{member.name}"
+        for name, parameter in self.__dict__.get("_extra", {}).items():
+            parameter.owner = self._name
+            if name in self.components[0].parameters:
+                self.components[0][name].owner = f"{self._name}/{self.components[0].name}"
 
     def _parse_per_image(
         self, per_image: Iterable[str] | None, component: Component
@@ -267,10 +356,11 @@ class Joint(Group):
             if value is None:
                 continue
             if name not in self._per_image:
-                first[name].configure(value)
+                self._extra.get(name, first[name]).configure(value)
                 continue
+            each = self[name]
             for image, one in self._by_image(name, value).items():
-                self[name][image].configure(one)
+                each[image].configure(one)
 
     def _by_image(self, name: str, value: Any) -> dict[str, Any]:
         images = [member.name for member in self.components]
@@ -338,7 +428,7 @@ def _spread(
                     f"{what}: no image is named {key!r}{did_you_mean(key, names)}", argument=what
                 )
         return dict(value)
-    if single:
+    if single and not (isinstance(value, (list, tuple)) and len(value) == 1):
         return dict.fromkeys(names, value)
     parts = list(value) if isinstance(value, (list, tuple)) else []
     one_each = len(parts) == len(images) and all(

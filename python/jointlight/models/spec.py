@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -62,20 +63,28 @@ class ParameterSpec:
 
 def image_unit(unit: str, target: TargetImage) -> u.UnitBase:
     """Return the unit in which ``flux`` is replaced by the image's unit, if it has one."""
+    return _unit(unit, target.unit)
+
+
+@lru_cache(maxsize=256)  # thousands of models share a few units, and reading one takes time
+def _unit(unit: str, flux: u.UnitBase | None) -> u.UnitBase:
     if "flux" not in unit:
         return u.Unit(unit)
     try:
         rest = u.Unit(unit.replace("flux", "1")) if unit != "flux" else u.dimensionless_unscaled
     except ValueError:
         raise InvalidInput(f"unit {unit!r} of a parameter cannot be read") from None
-    return rest if target.unit is None else target.unit * rest
+    return rest if flux is None else flux * rest
 
 
 CENTER = ParameterSpec(
     name="center", description="position in the tangent plane", unit="arcsec", shape=(2,)
 )
 AXIS_RATIO = ParameterSpec(
-    name="q", description="minor / major axis", domain=Domain(0.0, 1.0, low_open=True)
+    # Thinner ones are not drawn: see `thinnest` in the core.
+    name="q",
+    description="minor / major axis",
+    domain=Domain(0.02, 1.0),
 )
 POSITION_ANGLE = ParameterSpec(
     name="PA", description="major axis, East of North", unit="deg", period=180.0

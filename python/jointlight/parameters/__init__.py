@@ -3,7 +3,16 @@
 
 from .parameter import Parameter
 from .polynomial import tie_polynomial
-from .ties import Affine, FunctionTie, LinearTie, Tie, dependency_order, resolve_affine
+from .ties import (
+    Affine,
+    FunctionTie,
+    LinearTie,
+    Tie,
+    dependency_order,
+    evaluate_all,
+    resolve_affine,
+    root_component,
+)
 from .values import Domain, Normal
 
 __all__ = [
@@ -15,6 +24,8 @@ __all__ = [
     "Parameter",
     "Tie",
     "dependency_order",
+    "evaluate_all",
     "resolve_affine",
+    "root_component",
     "tie_polynomial",
 ]

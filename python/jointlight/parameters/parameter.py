@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -140,7 +141,7 @@ class Parameter:
     @property
     def size(self) -> int:
         """Number of components."""
-        return int(np.prod(self.shape, dtype=int))
+        return math.prod(self.shape)
 
     @property
     def component_names(self) -> tuple[str, ...]:
@@ -241,8 +242,9 @@ class Parameter:
         """Give a start value where none is set yet; True where something was set.
 
         A value outside the limits is moved to the nearest allowed one. For a linear tie the
-        first unset parameter at its root is solved for and the other unset ones become 0; what
-        a function tie reads cannot be guessed and stays unset.
+        first unset parameter at its root is solved for and the other unset ones become 0, but
+        for a weighted mean of parameters of its name all become equal; what a function tie
+        reads cannot be guessed and stays unset.
         """
         if self.array is not None:
             return False
@@ -262,10 +264,14 @@ class Parameter:
             held = root.array
             if held is not None:
                 rest = rest + scale * held
+        if affine.is_mean_of_its_like(self):
+            # A weighted mean of its like, as in a polynomial: solving for one would overshoot.
+            proposed = [root.propose(wanted) for root in unset]
+            return any(proposed)
         done = False
         for root in unset:
             scale = affine.terms[root]
-            solve = not done and bool(np.all(scale != 0.0))
+            solve = not done and root.shape == self.shape and bool(np.all(scale != 0.0))
             root.propose((wanted - rest) / scale if solve else np.zeros(root.shape))
             done = done or solve
         return True
@@ -421,9 +427,21 @@ class Parameter:
         scales: Sequence[ArrayLike],
         offset: ArrayLike = 0.0,
     ) -> None:
-        """Follow several parameters: ``value = sum_k scales[k] * inputs[k] + offset``."""
+        """Follow several parameters: ``value = sum_k scales[k] * inputs[k] + offset``.
+
+        Parameters
+        ----------
+        inputs : sequence of Parameter
+            Of this parameter's shape, or scalars where it is a vector.
+        scales : sequence of float or array
+            One for each input: a number, or one a component.
+        offset : float or array, optional
+            Constant part.
+        """
         for other in inputs:
-            if other.shape != self.shape:
+            if other.shape not in (self.shape, ()) or (
+                other.shape != self.shape and len(inputs) == 1
+            ):
                 raise InvalidInput(
                     f"{self.label} of shape {self.shape} cannot be tied to {other.label} "
                     f"of shape {other.shape}; use a function"

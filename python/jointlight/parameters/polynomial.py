@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from astropy import units as u
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from .values import FloatArray
 
+_ROUNDING = 1e-13
+
 
 def tie_polynomial(
     parameters: Sequence[Parameter], wavelengths: ArrayLike, *, degree: int
@@ -29,8 +31,9 @@ def tie_polynomial(
     ----------
     parameters : sequence of Parameter
         One a band, all of one shape.
-    wavelengths : array
-        One a band, any unit; only their relative places count.
+    wavelengths : array or sequence of Quantity
+        One a band, all in one unit, or Quantities in any units of length; only their relative
+        places count.
     degree : int
         0 ties all to one value; ``len(parameters) - 1`` ties nothing.
 
@@ -40,8 +43,7 @@ def tie_polynomial(
         The ``degree + 1`` new free coefficients, lowest order first. Where every parameter has
         a value they start from its least-squares polynomial.
     """
-    raw = wavelengths.value if isinstance(wavelengths, u.Quantity) else wavelengths
-    w = np.asarray(raw, dtype=np.float64)
+    w = _numbers(wavelengths)
     n = len(parameters)
     if n == 0 or w.shape != (n,) or not np.all(np.isfinite(w)):
         raise InvalidInput(
@@ -75,6 +77,8 @@ def tie_polynomial(
     start: FloatArray | None = None
     if len(known) == n:
         start = np.linalg.lstsq(basis, np.stack([v.ravel() for v in known]), rcond=None)[0]
+        # Rounding is not a slope.
+        start[np.abs(start) < _ROUNDING * np.max(np.abs(start), initial=0.0)] = 0.0
     coefficients = []
     for k in range(int(degree) + 1):
         c = Parameter(f"{first.name}_c{k}", unit=first.unit, shape=first.shape)
@@ -85,3 +89,19 @@ def tie_polynomial(
     for row, p in zip(basis, parameters, strict=True):
         p.tie_linear(coefficients, scales=[float(b) for b in row])
     return coefficients
+
+
+def _numbers(wavelengths: ArrayLike) -> FloatArray:
+    """Plain numbers in one unit."""
+    given: Any = wavelengths
+    mixed = isinstance(given, (list, tuple)) and any(isinstance(w, u.Quantity) for w in given)
+    try:
+        if mixed:
+            given = u.Quantity([u.Quantity(w) for w in given])
+        raw = given.value if isinstance(given, u.Quantity) else given
+        return np.asarray(raw, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise InvalidInput(
+            f"tie_polynomial: wavelengths = {wavelengths!r} must be numbers, or Quantities of "
+            "one kind"
+        ) from None

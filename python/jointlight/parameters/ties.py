@@ -9,6 +9,7 @@ chain may be as long as a time series.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -48,7 +49,10 @@ class Tie(ABC):
 
 
 class LinearTie(Tie):
-    """``value = sum_k scale_k * input_k + offset``, component by component."""
+    """``value = sum_k scale_k * input_k + offset``, component by component.
+
+    A scalar input goes to all components of a vector, each with its own scale.
+    """
 
     def __init__(
         self, inputs: Sequence[Parameter], scales: Sequence[FloatArray], offset: FloatArray
@@ -57,11 +61,12 @@ class LinearTie(Tie):
         self.scales = tuple(scales)
         self.offset = offset
 
-    @property
+    @cached_property
     def is_identity(self) -> bool:
         """True where the parameter simply equals its one input."""
         return (
             len(self.inputs) == 1
+            and self.inputs[0].shape == self.offset.shape
             and bool(np.all(self.scales[0] == 1.0))
             and bool(np.all(self.offset == 0.0))
         )
@@ -74,7 +79,11 @@ class LinearTie(Tie):
 
     def derivative(self, values: Sequence[FloatArray]) -> FloatArray:
         del values  # constant
-        return np.hstack([np.diag(np.atleast_1d(scale)) for scale in self.scales])
+        blocks = [
+            np.diag(np.atleast_1d(scale)) if p.shape == scale.shape else scale.reshape(-1, 1)
+            for p, scale in zip(self.inputs, self.scales, strict=True)
+        ]
+        return np.hstack(blocks)
 
     def describe(self) -> str:
         terms = []
@@ -260,7 +269,8 @@ class Affine:
     Attributes
     ----------
     terms : dict of Parameter to ndarray
-        Coefficient of each root, one a component (shape of the parameter).
+        Coefficient of each root, one a component (shape of the parameter). A scalar root of a
+        vector goes to all its components.
     offset : ndarray
         Constant part.
     """
@@ -269,6 +279,16 @@ class Affine:
         self.terms = terms
         self.offset = offset
 
+    def is_mean_of_its_like(self, parameter: Parameter) -> bool:
+        """Whether it is a weighted mean of several parameters of one name and shape with it."""
+        total = sum(self.terms.values(), np.zeros(parameter.shape))
+        return (
+            len(self.terms) > 1
+            and all(p.name == parameter.name and p.shape == parameter.shape for p in self.terms)
+            and bool(np.all(np.abs(total - 1.0) < 1e-9))
+            and bool(np.all(self.offset == 0.0))
+        )
+
     @property
     def single(self) -> tuple[Parameter, FloatArray, FloatArray] | None:
         """(root, scale, offset) where there is exactly one root with no zero scale."""
@@ -276,6 +296,11 @@ class Affine:
             return None
         ((root, scale),) = self.terms.items()
         return (root, scale, self.offset) if np.all(scale != 0.0) else None
+
+
+def root_component(root: Parameter, component: int) -> int:
+    """Component of a root that a component of what follows it linearly depends on."""
+    return component if root.size > 1 else 0
 
 
 def resolve_affine(order: Iterable[Parameter]) -> dict[Parameter, Affine]:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -16,18 +16,15 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from jointlight import flags
-from jointlight.errors import did_you_mean, invalid
+from jointlight.errors import invalid
+from jointlight.result import access, lightcurve, photometry, tables
 from jointlight.result import summary as _summary
-from jointlight.result import tables
-from jointlight.result.derived import Quantities, magnitude, numerical_gradient, source_flux
-from jointlight.result.slots import (
-    Derived,
-    FloatArray,
-    SlotState,
-    SlotValues,
-    only_at_bound,
-    propagate,
-)
+from jointlight.result.derived import numerical_gradient
+from jointlight.result.slots import Derived, FloatArray, SlotState, SlotValues
+from jointlight.result.sources import source_table
+from jointlight.result.status import status_flags, succeeded
+from jointlight.scene import Covariance, only_at_bound, standard_errors
+from jointlight.scene.covariance import ColumnSolver, UnknownPair, lower_triangle
 
 if TYPE_CHECKING:
     from jointlight.image import TargetImage
@@ -94,8 +91,9 @@ class FitResult:
         Their values at the solution and at the start, ``[n_free]``.
     at_bound, degenerate : ndarray of bool
         Which ended at a limit, and which the data do not constrain.
-    raw_covariance : ndarray or None
-        Covariance before any scaling, ``[n_free, n_free]``; NaN rows for those left out.
+    raw_covariance : ndarray, scipy.sparse.csc_array or None
+        Covariance before any scaling, ``[n_free, n_free]``; NaN for those left out. Of many
+        parameters, only the lower triangle of the pairs of one source or with common pixels.
     covariance_scale : float
         Factor on the covariance, 1 unless asked for.
     images : tuple of TargetImage
@@ -116,6 +114,17 @@ class FitResult:
         Evaluations with and without derivatives.
     raw_history : dict of str to ndarray
         Record of the trial steps.
+    component_of : ndarray of int
+        The connected component of each free scalar, -1 for one that was held, ``[n_free]``.
+        Empty where it was not recorded.
+    component_status, source_status : tuple of str
+        How each connected component and each source, skies included, ended.
+    chi2_tiles, n_pixels_tiles : ndarray
+        Chi-squared and number of the pixels that belong to each of the slots' components; every
+        usable pixel belongs to one.
+    column_solver : callable or None
+        Computes columns of the covariance that are not stored. It holds on to the compiled
+        scene, and does not survive pickling or writing.
     """
 
     status: str
@@ -127,7 +136,7 @@ class FitResult:
     initial: FloatArray
     at_bound: NDArray[np.bool_]
     degenerate: NDArray[np.bool_]
-    raw_covariance: FloatArray | None
+    raw_covariance: FloatArray | sparse.csc_array | None
     images: tuple[TargetImage, ...]
     chi2_images: FloatArray
     n_pixels_images: NDArray[np.int64]
@@ -140,6 +149,12 @@ class FitResult:
     n_linearize: int = 0
     n_chi2: int = 0
     raw_history: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    component_of: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    component_status: tuple[str, ...] = ()
+    source_status: tuple[str, ...] = ()
+    chi2_tiles: FloatArray = field(default_factory=lambda: np.zeros(0))
+    n_pixels_tiles: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    column_solver: ColumnSolver | None = None
 
     def __post_init__(self) -> None:
         n = len(self.parameters)
@@ -150,18 +165,33 @@ class FitResult:
             object.__setattr__(self, name, array)
         for name in ("chi2_images", "n_pixels_images"):
             object.__setattr__(self, name, _read_only(np.asarray(getattr(self, name))))
-        if self.raw_covariance is not None:
-            covariance = _read_only(np.asarray(self.raw_covariance, dtype=np.float64))
-            if covariance.shape != (n, n):
-                raise invalid("raw_covariance", covariance, f"an array of shape ({n}, {n})")
-            object.__setattr__(self, "raw_covariance", covariance)
+        n_tiles = len(self.slots.components)
+        for name, size in (
+            ("component_of", n), ("chi2_tiles", n_tiles), ("n_pixels_tiles", n_tiles),
+        ):  # fmt: skip
+            array = _read_only(np.asarray(getattr(self, name)))
+            if array.shape not in {(0,), (size,)}:
+                raise invalid(name, array, f"an array of shape ({size},), or empty")
+            object.__setattr__(self, name, array)
+        if self.raw_covariance is None:
+            return
+        covariance: Any = self.raw_covariance
+        if covariance.shape != (n, n):
+            raise invalid("raw_covariance", covariance, f"an array of shape ({n}, {n})")
+        if sparse.issparse(covariance):
+            covariance = lower_triangle(covariance)
+            for part in (covariance.data, covariance.indices, covariance.indptr):
+                part.setflags(write=False)
+        else:
+            covariance = _read_only(np.asarray(covariance, dtype=np.float64))
+        object.__setattr__(self, "raw_covariance", covariance)
 
     # ---- quality ------------------------------------------------------------------------
 
     @property
     def success(self) -> bool:
         """True if a convergence test was met, or nothing was left to fit."""
-        return self.status.startswith("converged") or self.status == "no_free_parameters"
+        return succeeded(self.status)
 
     @property
     def reduced_chi2(self) -> float:
@@ -187,40 +217,100 @@ class FitResult:
         return tuple(p.full_name for p in self.parameters)
 
     @cached_property
-    def covariance(self) -> FloatArray | None:
+    def known_covariance(self) -> Covariance | None:
+        """What is known of the covariance, scaled; None where it was not computed."""
+        if self.raw_covariance is None:
+            return None
+        return Covariance(
+            self.raw_covariance, scale=self.covariance_scale, columns=self.column_solver
+        )
+
+    @cached_property
+    def covariance(self) -> FloatArray | sparse.csr_array | None:
         """Covariance of the free parameters in natural units, full across images.
 
         Rows of parameters at a bound or not constrained by the data are NaN. None where it was
-        not computed.
+        not computed. Of more parameters than the option ``covariance_max_size`` it is a sparse
+        symmetric matrix that holds every pair of one source and every pair with common pixels;
+        other pairs are not zero but unknown, and `covariance_of` computes them.
         """
-        if self.raw_covariance is None or self.covariance_scale == 1.0:
-            return self.raw_covariance
-        return _read_only(self.raw_covariance * self.covariance_scale)
+        known = self.known_covariance
+        return None if known is None else known.symmetric
+
+    def covariance_of(self, items: str | Iterable[str]) -> FloatArray:
+        """Covariance of any parameters, dense, scaled like `covariance`.
+
+        Parameters
+        ----------
+        items : str or iterable of str
+            Parameters, by name; or sources, which stand for all free parameters that they
+            depend on, as `parameters_of` lists them.
+
+        Returns
+        -------
+        ndarray
+            ``[k, k]``, in the order asked for; NaN rows for parameters without an error.
+
+        Raises
+        ------
+        InvalidInput
+            If a name is unknown; or if a pair was not stored, and the result was pickled or read
+            from a file, so that it cannot be computed any more.
+
+        Examples
+        --------
+        >>> block = result.covariance_of(["galaxy 1", "galaxy 2/Re"])  # doctest: +SKIP
+        """
+        return access.covariance_of(self, items)
+
+    def parameters_of(self, items: str | Iterable[str]) -> tuple[str, ...]:
+        """Full names of the parameters that `covariance_of` has a row for.
+
+        Parameters
+        ----------
+        items : str or iterable of str
+            As for `covariance_of`.
+
+        Returns
+        -------
+        tuple of str
+            One name a row.
+        """
+        return tuple(self.parameters[i].full_name for i in access.numbers_of(self, items))
 
     @cached_property
     def errors(self) -> FloatArray:
         """Standard errors of the free parameters, NaN where there is none."""
-        if self.covariance is None:
+        if self.known_covariance is None:
             return _read_only(np.full(self.n_free, np.nan))
-        return _read_only(np.sqrt(np.diag(self.covariance)))
+        return _read_only(np.sqrt(self.known_covariance.diagonal))
 
     @cached_property
-    def correlation(self) -> FloatArray | None:
-        """Correlation matrix of the free parameters."""
-        if self.covariance is None:
+    def correlation(self) -> FloatArray | sparse.csr_array | None:
+        """Correlation matrix of the free parameters; sparse where `covariance` is."""
+        covariance: Any = self.covariance
+        if covariance is None:
             return None
-        return _read_only(self.covariance / np.outer(self.errors, self.errors))
+        if not sparse.issparse(covariance):
+            return _read_only(covariance / np.outer(self.errors, self.errors))
+        out = covariance.tocoo()
+        out.data = out.data / (self.errors[out.row] * self.errors[out.col])
+        return out.tocsr()
 
     @cached_property
     def global_flags(self) -> int:
         """Flag bits that concern the whole fit."""
-        bits = 0 if self.success else flags.NOT_CONVERGED
-        return bits | (flags.INTERRUPTED if self.status in {"interrupted", "timed_out"} else 0)
+        return status_flags(self.status)
 
     @cached_property
     def parameter_flags(self) -> NDArray[np.int64]:
         """Flag bits of each free parameter, see `jointlight.flags`."""
-        out = np.full(self.n_free, self.global_flags, dtype=np.int64)
+        if self.component_status:
+            # A held parameter belongs to no component, hence the 0 that -1 picks.
+            by_component = [*map(status_flags, self.component_status), 0]
+            out = np.array(by_component, dtype=np.int64)[self.component_of]
+        else:
+            out = np.full(self.n_free, self.global_flags, dtype=np.int64)
         out[self.at_bound] |= flags.AT_BOUND
         out[self.degenerate] |= flags.DEGENERATE
         out[~np.isfinite(self.errors)] |= flags.NO_ERROR
@@ -234,7 +324,7 @@ class FitResult:
 
     @cached_property
     def _sources(self) -> QTable:
-        return tables.source_table(self)
+        return source_table(self)
 
     @property
     def table(self) -> QTable:
@@ -251,8 +341,26 @@ class FitResult:
         image (``Re_W1``), and where a source's components in one image differ, one column a
         component (``Re_bulge``, ``Re_bulge_W1``). Centres that differ have such columns besides
         ``x`` and ``y``, which are those of the first component.
+
+        Each source has its own ``status`` (as for fits; or ``"lost"``, ``"no_data"``,
+        ``"fixed"``) and ``success``; ``chi2`` and ``n_pixels`` of the pixels that belong to it,
+        every pixel to the source nearest in units of its size, and ``reduced_chi2``, the one
+        over the other less the source's fitted parameters. ``flags`` holds bits of
+        `jointlight.flags`, which `jointlight.flags.decode` turns into words: those of its
+        parameters (at a bound, not constrained, no error), of its shape and place
+        (``pa_undefined``, ``negative_flux``, ``center_outside``), and of its end
+        (``not_converged``, ``interrupted``, ``lost``, ``no_data``).
         """
         return self._sources.copy()
+
+    @property
+    def components(self) -> QTable:
+        """One row a connected component: component, n_parameters, status, success.
+
+        Sources that share pixels or parameters, directly or through others, are one component;
+        each converges by itself. `component_of` has the component of each parameter.
+        """
+        return tables.component_table(self)
 
     @property
     def history(self) -> QTable:
@@ -288,7 +396,7 @@ class FitResult:
         >>> area, error = result.derived(lambda p: p["q"] * p["Re"] ** 2)  # doctest: +SKIP
         """
         value, gradient = numerical_gradient(function, self.slots, self._slot_errors)
-        return self._finish(value, gradient, unit)
+        return self.finish(value, gradient, unit=unit)
 
     def flux(self, image: str | TargetImage, *, source: str | int | None = None) -> Derived:
         """Total flux of the sources in one image.
@@ -305,8 +413,7 @@ class FitResult:
         Derived
             One value a source, or a scalar if `source` is given.
         """
-        index = self._image_index(image, "image")
-        return self._per_source(source, lambda fluxes: fluxes[index], [index])
+        return photometry.flux(self, image, source)
 
     def color(
         self,
@@ -329,89 +436,93 @@ class FitResult:
         Derived
             One value a source, or a scalar if `source` is given.
         """
-        a, b = self._image_index(first, "first"), self._image_index(second, "second")
-        zeropoints = []
-        for argument, index in (("first", a), ("second", b)):
-            zeropoint = self.images[index].zeropoint
-            if zeropoint is None:
-                raise invalid(
-                    argument, self.images[index].name, "an image with a zeropoint",
-                    "give the image zeropoint= when it is made",
-                )  # fmt: skip
-            zeropoints.append(zeropoint)
+        return photometry.color(self, first, second, source)
 
-        def difference(fluxes: dict[int, tuple[float, dict[int, float]]]) -> Any:
-            one = magnitude(fluxes[a], zeropoints[0])
-            two = magnitude(fluxes[b], zeropoints[1])
-            gradient = dict(one[1])
-            for slot, derivative in two[1].items():
-                gradient[slot] = gradient.get(slot, 0.0) - derivative
-            return one[0] - two[0], gradient
+    def light_curve(
+        self, source: str | int | Model, images: Any = None, *, zeropoint: float | None = None
+    ) -> QTable:
+        """Flux of one source in each image in the order of time, with the full covariance.
 
-        return self._per_source(source, difference, [a, b], unit="mag")
+        Parameters
+        ----------
+        source : str, int or Model
+            Name or row in `sources`, or a model of the fit.
+        images : str, TargetImage or sequence of these, optional
+            Only these; a name may be a pattern: ``"r *"``.
+        zeropoint : float, optional
+            Bring all fluxes to this zeropoint.
 
-    def _per_source(
-        self,
-        source: str | int | None,
-        quantity: Callable[[dict[int, tuple[float, dict[int, float]]]], Any],
-        images: list[int],
-        unit: str = "",
-    ) -> Derived:
-        items = []
-        for components in tables.source_components(self.slots).values():
-            here = {i: [c for c in components if c.image == i] for i in images}
-            if all(here.values()):
-                fluxes = {i: source_flux(c, self.slots.values) for i, c in here.items()}
-                items.append(quantity(fluxes))
-            else:
-                items.append((math.nan, {}))
-        if source is not None:
-            items = [items[self._source_index(source)]]
-        stacked = Quantities.stack(items, self.slots.values.size)
-        value = stacked.values if source is None else stacked.values[0]
-        return self._finish(np.asarray(value), stacked.gradient, unit)
+        Returns
+        -------
+        QTable
+            See `jointlight.result.lightcurve.light_curve`; ``meta["covariance"]`` is that of
+            the fluxes.
+        """
+        return lightcurve.light_curve(self, source, images, zeropoint=zeropoint)
+
+    def sed(
+        self, source: str | int | Model, images: Any = None, *, zeropoint: float | None = None
+    ) -> QTable:
+        """Flux of one source in each image in the order of wavelength; else as `light_curve`.
+
+        Parameters
+        ----------
+        source, images, zeropoint
+            As for `light_curve`.
+
+        Returns
+        -------
+        QTable
+            See `jointlight.result.lightcurve.sed`.
+        """
+        return lightcurve.sed(self, source, images, zeropoint=zeropoint)
 
     @cached_property
     def _slot_errors(self) -> FloatArray:
         """Standard error of every slot; NaN where it has none."""
-        jacobian = self.slots.jacobian.tocsr()
-        if self.covariance is None:
-            return np.full(jacobian.shape[0], np.nan)
-        known = np.where(np.isfinite(self.covariance), self.covariance, 0.0)
-        variance = np.asarray(jacobian.multiply(jacobian @ known).sum(axis=1)).ravel()
-        return np.sqrt(np.where(variance > 0, variance, np.nan))
+        errors = standard_errors(self.slots.jacobian, self.known_covariance, self.at_bound)
+        return np.where(errors > 0, errors, np.nan)
 
-    def _finish(self, value: FloatArray, gradient: sparse.csr_array, unit: str) -> Derived:
+    def finish(
+        self,
+        value: FloatArray,
+        gradient: sparse.csr_array,
+        *,
+        unit: str = "",
+        complete: bool = True,
+    ) -> Derived:
+        """Give quantities their errors.
+
+        Parameters
+        ----------
+        value : ndarray
+            The quantities.
+        gradient : scipy.sparse.csr_array
+            Their derivatives with respect to the slots, ``[size, n_slots]``.
+        unit : str, optional
+            Their unit.
+        complete : bool, optional
+            Compute covariances that were not stored; otherwise what needs them is NaN.
+
+        Returns
+        -------
+        Derived
+            Value, error and covariance.
+        """
         rows = (gradient @ self.slots.jacobian).tocsr()
-        covariance = propagate(rows, self.covariance, self.at_bound)
+        known = self.known_covariance
+        if known is None:
+            covariance = np.full((rows.shape[0],) * 2, np.nan)
+        else:
+            try:
+                covariance = known.propagate(rows, self.at_bound, complete=complete)
+            except UnknownPair as unknown:
+                raise access.unknown_pair(self, unknown) from None
         lost = ~np.isfinite(value.ravel()) | only_at_bound(rows, self.at_bound)
         covariance[lost, :] = np.nan
         covariance[:, lost] = np.nan
         error = np.sqrt(np.maximum(np.diag(covariance), 0.0)).reshape(value.shape)
         return Derived(value=value, error=error, covariance=covariance, unit=unit)
-
-    def _image_index(self, image: str | TargetImage, argument: str) -> int:
-        names = [member.name for member in self.images]
-        for index, member in enumerate(self.images):
-            if member is image or member.name == image:
-                return index
-        raise invalid(
-            argument, getattr(image, "name", image), "an image of this fit, or its name",
-            did_you_mean(getattr(image, "name", image), names),
-        )  # fmt: skip
-
-    def _source_index(self, source: str | int) -> int:
-        groups = tables.source_components(self.slots).values()
-        names = [components[0].source_name for components in groups]
-        if isinstance(source, str):
-            if names.count(source) != 1:
-                raise invalid(
-                    "source", source, "the name of one source", did_you_mean(source, names)
-                )
-            return names.index(source)
-        if not -len(names) <= source < len(names):
-            raise invalid("source", source, f"a row of sources, less than {len(names)}")
-        return source
 
     def scale_errors(self, factor: float | None = None) -> FitResult:
         """The same result with rescaled errors.
@@ -486,12 +597,10 @@ class FitResult:
         return _summary.html(self)
 
     def __getstate__(self) -> dict[str, Any]:
-        # Tables are made again on demand.
-        return {
-            k: v
-            for k, v in self.__dict__.items()
-            if k not in {"_table", "_sources", "_slot_errors"}
-        }
+        # Tables are made again on demand; a compiled scene cannot be pickled.
+        made_again = {"_table", "_sources", "_slot_errors", "known_covariance", "covariance"}
+        state = {k: v for k, v in self.__dict__.items() if k not in made_again}
+        return state | {"column_solver": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Slot values at the solution and error propagation from the free parameters.
+"""Slot values at the solution and their derivatives by the free parameters.
 
 A *slot* is one scalar of one component (centre x, axis ratio, ...). Every slot is a function of
 the free parameters through ties; its derivatives at the solution are all that is needed to give
@@ -17,7 +17,7 @@ from scipy import sparse
 
 from jointlight.errors import did_you_mean
 
-__all__ = ["Component", "Derived", "SlotState", "SlotValues", "only_at_bound", "propagate"]
+__all__ = ["Component", "Derived", "SlotState", "SlotValues"]
 
 FloatArray = NDArray[np.float64]
 
@@ -101,7 +101,8 @@ class Derived:
     error : ndarray
         Standard errors, same shape; NaN where one depends on an unconstrained parameter.
     covariance : ndarray
-        Covariance of the flattened values, ``[size, size]``.
+        Covariance of the flattened values, ``[size, size]``; NaN between values that hang on
+        pairs of parameters whose covariance was not computed.
     unit : str
         Unit, empty if none.
     """
@@ -120,65 +121,6 @@ class Derived:
         if self.value.ndim == 0:
             return f"Derived({float(self.value):.8g} ± {float(self.error):.2g}{unit})"
         return f"Derived(value={self.value!r}, error={self.error!r}{unit})"
-
-
-def propagate(
-    gradient: sparse.csr_array, covariance: FloatArray | None, at_bound: NDArray[np.bool_]
-) -> FloatArray:
-    """First-order covariance of quantities from their gradients.
-
-    Parameters
-    ----------
-    gradient : scipy.sparse.csr_array
-        Derivatives with respect to the free parameters, ``[k, n_free]``.
-    covariance : ndarray or None
-        Covariance of the free parameters; NaN rows for those left out of it.
-    at_bound : ndarray of bool
-        Parameters at a bound: held there, so they add nothing to the error.
-
-    Returns
-    -------
-    ndarray
-        ``[k, k]``; NaN rows for quantities that depend on an unconstrained parameter.
-    """
-    k = gradient.shape[0]
-    if covariance is None:
-        return np.full((k, k), np.nan)
-    gradient = gradient.tocsr()
-    used = np.unique(gradient.indices[gradient.data != 0])
-    used = used[~at_bound[used]]
-    dense = np.asarray(gradient[:, used].toarray(), dtype=np.float64)
-    block = covariance[np.ix_(used, used)]
-    bad = ~np.isfinite(np.diag(block))
-    lost = (dense[:, bad] != 0).any(axis=1) | ~np.isfinite(dense).all(axis=1)
-    dense = np.where(np.isfinite(dense), dense, 0.0)[:, ~bad]
-    out: FloatArray = dense @ block[np.ix_(~bad, ~bad)] @ dense.T
-    out[lost, :] = np.nan
-    out[:, lost] = np.nan
-    return out
-
-
-def only_at_bound(gradient: sparse.csr_array, at_bound: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Quantities that depend on parameters at a bound and on no others: they have no error.
-
-    Parameters
-    ----------
-    gradient : scipy.sparse.csr_array
-        Derivatives with respect to the free parameters, ``[k, n_free]``.
-    at_bound : ndarray of bool
-        Parameters at a bound.
-
-    Returns
-    -------
-    ndarray of bool
-        ``[k]``.
-    """
-    used = gradient.tocoo()
-    present = used.data != 0
-    row, column = used.row[present], used.col[present]
-    counts = np.bincount(row, minlength=gradient.shape[0])
-    held = np.bincount(row, weights=at_bound[column].astype(float), minlength=gradient.shape[0])
-    return np.asarray((counts > 0) & (held == counts))
 
 
 class SlotValues(Mapping[str, float]):

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jointlight.errors import InvalidInput, JointlightError, JointlightWarning
+from jointlight.image import calibrations_in_use
 from jointlight.image.placement import same_position
 
 from .scene import Scene, Tile
@@ -108,7 +109,12 @@ def compile(  # one word for one thing throughout the package
     if not used_images:
         raise InvalidInput(f"the model {model.name!r} has no component on the images asked for")
     _check_planes(model, used_images)
-    slots = SlotMap(model.all_parameters, (p for leaf in leaves for p in leaf.parameters.values()))
+    calibrations = calibrations_in_use(
+        {id(leaf.target): leaf.target for leaf in leaves if not leaf.is_sky}.values()
+    )
+    used = [p for leaf in leaves for p in leaf.parameters.values()]
+    used += [p for calibration in calibrations.values() for p in calibration.values()]
+    slots = SlotMap(model.all_parameters, used)
     sources = model.sources
     source_of = {
         id(component): number
@@ -122,14 +128,22 @@ def compile(  # one word for one thing throughout the package
             leaf.target.note_plane_used()
     builder = _core.SceneBuilder()
     image_index = {}
+    on_image: dict[int, list[Leaf]] = {}
+    for leaf in leaves:
+        on_image.setdefault(id(leaf.target), []).append(leaf)
     for image in used_images:
-        weight = _weight_in_windows(image, [leaf for leaf in leaves if leaf.target is image])
+        weight = _weight_in_windows(image, on_image[id(image)])
         image_index[id(image)] = builder.add_image(image.data, weight, image.likelihood)
+    frames = {id(image): _frame(image, slots) for image in used_images if id(image) in calibrations}
     psfs: dict[int, tuple[int, PSF]] = {}  # keeps each PSF alive, so that its id stays its own
+    maps = _local_maps(leaves)
     tiles = [
-        _add_tile(builder, leaf, image_index[id(leaf.target)], source_of[id(leaf)], slots, psfs)
-        for leaf in leaves
-    ]
+        _add_tile(
+            builder, leaf, image_index[id(leaf.target)], source_of[id(leaf)], slots, psfs, frames,
+            local,
+        )
+        for leaf, local in zip(leaves, maps, strict=True)
+    ]  # fmt: skip
     builder.set_parameters(**as_table(slots))
     build: dict[str, Any] = {"n_threads": _parse_threads(n_threads)}
     if tolerance is not None:
@@ -184,13 +198,12 @@ def _add_tile(
     source: int,
     slots: SlotMap,
     psfs: dict[int, tuple[int, PSF]],
+    frames: Mapping[int, dict[str, Any]],
+    local: LocalMap,
 ) -> Tile:
     check_profile(leaf)
     (x0, x1), (y0, y1) = leaf.window
-    x, y = _centre(leaf)
-    # The map is exact at its anchor, so that goes where the light is, if that is in the window.
-    anchor = (min(max(x, x0 - 0.5), x1 - 0.5), min(max(y, y0 - 0.5), y1 - 0.5))
-    local: LocalMap = leaf.target.local_map(*anchor, leaf.window)
+    anchor = (float(local.anchor_pixel[0]), float(local.anchor_pixel[1]))
     if local.error_px > _MAP_ERROR_PX and not leaf.is_sky:
         warnings.warn(
             f"{leaf.name!r} on image {leaf.target.name!r}: over its window the local map errs by "
@@ -208,18 +221,20 @@ def _add_tile(
         raise InvalidInput(f"{leaf.name!r}, a {leaf.model_type}, needs a PSF")
     parameters = list(leaf.parameters.values())
     slot_index = np.concatenate([slots.slots_of(p) for p in parameters])
+    frame = {} if leaf.is_sky else frames.get(id(leaf.target), {})
     index = builder.add_tile(
         leaf.profile,
         image,
         psf_index,
         (x0, x1, y0, y1),
-        (float(local.anchor_pixel[0]), float(local.anchor_pixel[1])),
+        anchor,
         (float(local.anchor_plane[0]), float(local.anchor_plane[1])),
         local.jacobian,
         local.quadratic,
         slot_index,
         leaf.amplitude,
         source,
+        **frame,
     )
     return Tile(
         leaf=leaf,
@@ -231,25 +246,57 @@ def _add_tile(
         amplitude=leaf.amplitude,
         window=leaf.window,
         slots=slot_index,
+        image_slots=frame.get("image_slots", np.zeros(0, dtype=np.int64)),
         slot_names=tuple(name for p in parameters for name in p.component_names),
         map_error_px=float(local.error_px),
     )
 
 
-def _centre(leaf: Leaf) -> tuple[float, float]:
-    """Pixel of a component's centre; of its window's middle for a sky."""
-    (x0, x1), (y0, y1) = leaf.window
-    if "center" not in leaf.parameters:
-        return 0.5 * (x0 + x1 - 1), 0.5 * (y0 + y1 - 1)
-    center = leaf.parameters["center"].array
-    assert center is not None
-    x, y = (float(c) for c in leaf.target.plane_to_pixel(center[0], center[1]))
-    if not (np.isfinite(x) and np.isfinite(y)):
+def _frame(image: TargetImage, slots: SlotMap) -> dict[str, Any]:
+    """What the core needs to know of an image's calibration, for each of its tiles."""
+    pivot = image.calibration_pivot
+    if not np.all(np.isfinite(pivot)):
         raise InvalidInput(
-            f"{leaf.parameters['center'].label} = ({center[0]:g}, {center[1]:g}) arcsec has no "
-            f"pixel on image {leaf.target.name!r}"
+            f"image {image.name!r} cannot be calibrated: its middle, about which it would be "
+            "turned, is not on the sky"
         )
-    return x, y
+    index = np.concatenate([slots.slots_of(p) for p in image.calibration.values()])
+    return {"image_slots": index, "pivot": pivot}
+
+
+def _local_maps(leaves: Sequence[Leaf]) -> list[LocalMap]:
+    """The map of each component's window, image by image: WCSs are slow one by one."""
+    on_image: dict[int, list[int]] = {}
+    for number, leaf in enumerate(leaves):
+        on_image.setdefault(id(leaf.target), []).append(number)
+    maps: dict[int, LocalMap] = {}
+    for numbers in on_image.values():
+        here = [leaves[number] for number in numbers]
+        windows = np.array([leaf.window for leaf in here], dtype=float)  # [n, axis, end]
+        # The map is exact at its anchor, so that goes where the light is, if that is in the window.
+        at = np.clip(_centres(here, windows), windows[..., 0] - 0.5, windows[..., 1] - 0.5)
+        found = here[0].target.local_maps(at[:, 0], at[:, 1], [leaf.window for leaf in here])
+        maps.update(zip(numbers, found, strict=True))
+    return [maps[number] for number in range(len(leaves))]
+
+
+def _centres(leaves: Sequence[Leaf], windows: FloatArray) -> FloatArray:
+    """Pixel of each component's centre, [n, 2], on their one image; a sky's window's middle."""
+    at = np.asarray(0.5 * (windows.sum(axis=-1) - 1.0), dtype=np.float64)
+    pointed = [i for i, leaf in enumerate(leaves) if "center" in leaf.parameters]
+    if not pointed:
+        return at
+    plane = np.array([leaves[i].parameters["center"].array for i in pointed], dtype=float)
+    at[pointed] = np.stack(leaves[0].target.plane_to_pixel(plane[:, 0], plane[:, 1]), axis=-1)
+    for leaf, found in zip(leaves, np.all(np.isfinite(at), axis=-1), strict=True):
+        if not found:
+            center = leaf.parameters["center"]
+            assert center.array is not None
+            raise InvalidInput(
+                f"{center.label} = ({center.array[0]:g}, {center.array[1]:g}) arcsec has no "
+                f"pixel on image {leaf.target.name!r}"
+            )
+    return at
 
 
 def _weight_in_windows(image: TargetImage, leaves: Sequence[Leaf]) -> FloatArray:

@@ -106,7 +106,8 @@ def _reached(scene: Scene, image: int) -> NDArray[np.bool_]:
     reached = np.zeros(scene.n_free, dtype=bool)
     for tile in scene.tiles:
         if tile.image == image:
-            reached[scene.slots.matrix[tile.slots, :].tocsr().indices] = True
+            followed = np.concatenate([tile.slots, tile.image_slots])
+            reached[scene.slots.matrix[followed, :].tocsr().indices] = True
     return reached
 
 
@@ -130,11 +131,23 @@ def _scales(scene: Scene, v: FloatArray) -> FloatArray:
     """The change of each parameter over which the image changes by its own size."""
     pixel = min(image.pixelscale for image in scene.images)
     scales = np.empty(len(v))
+    moved = _moved(scene)
     for i, (p, _) in enumerate(scene.free_parameters):
-        if p.shape == (2,) and str(p.unit) == "arcsec":
+        if moved[i] > 0.0:
+            scales[i] = pixel / moved[i]
+        elif p.shape == (2,) and str(p.unit) == "arcsec":
             scales[i] = pixel
         elif p.period is not None:
             scales[i] = p.period / 6.0
         else:
             scales[i] = abs(v[i]) if v[i] != 0.0 else 1.0
     return scales
+
+
+def _moved(scene: Scene) -> FloatArray:
+    """How far each free parameter moves a centre at most, arcsec per unit, [n_free]."""
+    moved = np.zeros(scene.n_free)
+    centres = {int(s) for tile in scene.tiles if not tile.leaf.is_sky for s in tile.slots[:2]}
+    part = scene.slots.matrix[sorted(centres), :].tocoo()
+    np.maximum.at(moved, part.col, np.abs(part.data))
+    return moved

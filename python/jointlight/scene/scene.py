@@ -13,9 +13,10 @@ from jointlight.errors import InvalidInput, did_you_mean
 from jointlight.image import TargetImage
 
 from . import jacobian as jacobians
+from .covariance import Covariance, standard_errors
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from scipy import sparse
 
@@ -48,6 +49,9 @@ class Tile:
         ``((x0, x1), (y0, y1))``.
     slots : ndarray
         Slot of each of `slot_names`.
+    image_slots : ndarray
+        Slots of its image's calibration: shift (2), rotation, scale, flux scale. Empty where
+        that does nothing.
     slot_names : tuple of str
         ``("center_x", "center_y", "q", ...)``.
     map_error_px : float
@@ -63,6 +67,7 @@ class Tile:
     amplitude: str
     window: tuple[tuple[int, int], tuple[int, int]]
     slots: NDArray[np.int64]
+    image_slots: NDArray[np.int64]
     slot_names: tuple[str, ...]
     map_error_px: float
 
@@ -151,25 +156,23 @@ class Scene:
         ----------
         v : array
             [n_free].
-        covariance : array, optional
-            [n_free, n_free]; rows of NaN for parameters without an error. Without it all
-            uncertainties are cleared.
+        covariance : array, sparse matrix or Covariance, optional
+            [n_free, n_free]; NaN for parameters without an error. Without it all uncertainties
+            are cleared.
         at_bound : array of bool, optional
             Parameters held at a limit: they have no error and give none to those tied to them.
         """
         v = self._vector(v)
         held = np.zeros(self.n_free, bool) if at_bound is None else np.asarray(at_bound, bool)
-        errors = None
+        errors = known = None
         if covariance is not None:
-            covariance = np.asarray(covariance, dtype=np.float64)
-            if covariance.shape != (self.n_free, self.n_free):
+            known = Covariance.of(covariance)
+            if known.shape != (self.n_free, self.n_free):
                 raise InvalidInput(
-                    f"covariance has shape {covariance.shape}, expected "
-                    f"({self.n_free}, {self.n_free})"
+                    f"covariance has shape {known.shape}, expected ({self.n_free}, {self.n_free})"
                 )
-            diagonal = np.diagonal(covariance)
             with np.errstate(invalid="ignore"):
-                errors = np.where(held, np.nan, np.sqrt(diagonal))
+                errors = np.where(held, np.nan, np.sqrt(known.diagonal))
         stored = self.slots.wrapped(v)
         at = 0
         while at < self.n_free:
@@ -177,14 +180,16 @@ class Scene:
             part = slice(at, at + p.size)
             p.set_fitted(stored[part], None if errors is None else errors[part])
             at += p.size
-        jacobian = self.slots.jacobian(v)
-        for p in self.slots.used:
-            if p.is_free:
-                continue
+        followers = [p for p in self.slots.used if not p.is_free]
+        tied = [p for p in followers if p.is_tied and known is not None]
+        for p in followers:
             p.uncertainty = None
-            if p.is_tied and covariance is not None:
-                rows = jacobian[self.slots.slots_of(p), :]
-                p.uncertainty = [_spread(rows[[k], :], covariance, held) for k in range(p.size)]
+        if tied:
+            where = np.concatenate([self.slots.slots_of(p) for p in tied])
+            spread = standard_errors(self.slots.jacobian(v)[where, :], known, held)
+            ends = np.cumsum([p.size for p in tied])
+            for p, errors_of_p in zip(tied, np.split(spread, ends[:-1]), strict=True):
+                p.uncertainty = errors_of_p
         self._v = v.copy()
 
     # --- evaluation -----------------------------------------------------------------------
@@ -196,7 +201,12 @@ class Scene:
     def render_tile(self, tile: Tile | int, v: Any = None) -> FloatArray:
         """One component within its window."""
         index = tile.index if isinstance(tile, Tile) else int(tile)
-        return np.asarray(self.core.render_tile(self._vector(v), index))
+        return self.render_tiles([index], v)[0]
+
+    def render_tiles(self, tiles: Iterable[Tile | int], v: Any = None) -> list[FloatArray]:
+        """Several components, each within its window."""
+        indices = [tile.index if isinstance(tile, Tile) else int(tile) for tile in tiles]
+        return [np.asarray(array) for array in self.core.render_tiles(self._vector(v), indices)]
 
     def chi2(self, v: Any = None) -> float:
         """chi2 (Poisson: -2 ln L) over the windows, priors included."""
@@ -217,9 +227,14 @@ class Scene:
         callback: Callable[[dict[str, Any]], bool | None] | None = None,
         *,
         v: Any = None,
+        active: Any = None,
     ) -> dict[str, Any]:
-        """The core's Levenberg-Marquardt fit; assigns nothing. See `jointlight.fit.LM`."""
-        outcome = self.core.fit(self._vector(v), dict(options or {}), callback)
+        """The core's Levenberg-Marquardt fit; assigns nothing. See `jointlight.fit.LM`.
+
+        Where `active`, [n_free], is False, parameters are held at `v`.
+        """
+        more = {} if active is None else {"active": np.ascontiguousarray(active, dtype=bool)}
+        outcome = self.core.fit(self._vector(v), dict(options or {}), callback, **more)
         return dict(outcome)
 
     def describe(self) -> dict[str, Any]:
@@ -296,15 +311,3 @@ class Scene:
 
     def __reduce__(self) -> Any:
         raise TypeError("a Scene cannot be pickled; pickle its model and compile that again")
-
-
-def _spread(row: sparse.csr_array, covariance: FloatArray, held: NDArray[np.bool_]) -> float:
-    """Standard error of one slot, [1, n_free] row of its derivatives."""
-    row = row.tocsr()
-    used = [(i, d) for i, d in zip(row.indices, row.data, strict=True) if d != 0.0 and not held[i]]
-    if not used:
-        return 0.0 if row.nnz == 0 else float("nan")
-    index = np.array([i for i, _ in used])
-    weights = np.array([d for _, d in used])
-    variance = float(weights @ covariance[np.ix_(index, index)] @ weights)
-    return float(np.sqrt(variance)) if variance >= 0.0 else float("nan")

@@ -21,14 +21,18 @@ from jointlight.parameters import (
     LinearTie,
     Parameter,
     dependency_order,
+    evaluate_all,
     resolve_affine,
+    root_component,
 )
 from jointlight.parameters.values import wrap_into
+
+from .functions import FunctionBlock, follows_function, sharing_functions
+from .guards import LimitGuard, make_guards
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from numpy.typing import ArrayLike
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -59,67 +63,6 @@ def root_parameters(named: Mapping[str, Parameter]) -> dict[str, Parameter]:
     return roots
 
 
-class FunctionBlock:
-    """Slots that depend on the same function ties, evaluated together.
-
-    Called by the core with the values of its inputs; returns slot values and their Jacobian
-    [n_outputs, n_inputs]. It never raises: what fails gives NaN, which the fit rejects as a
-    step, and is kept in `last_error`.
-    """
-
-    def __init__(
-        self,
-        outputs: Sequence[Parameter],
-        input_of: Mapping[tuple[Parameter, int], int],
-    ) -> None:
-        self.order = dependency_order(outputs)
-        self.outputs = tuple(outputs)
-        free = [p for p in self.order if p.is_free]
-        self.inputs: IntArray = np.array(
-            [input_of[p, k] for p in free for k in range(p.size)], dtype=np.int64
-        )
-        self._free = free
-        self._held = {p: p.array for p in self.order if not p.is_tied and not p.is_free}
-        self.n_outputs = sum(p.size for p in outputs)
-        self.last_error: Exception | None = None
-
-    def __call__(self, v: ArrayLike) -> tuple[FloatArray, FloatArray]:
-        try:
-            with np.errstate(all="ignore"):
-                values, jacobian = self.evaluate(np.asarray(v, dtype=np.float64))
-        except Exception as error:
-            self.last_error = error
-            shape = (self.n_outputs, len(self.inputs))
-            return np.full(self.n_outputs, np.nan), np.full(shape, np.nan)
-        return values, jacobian
-
-    def evaluate(self, v: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Values [n_outputs] and Jacobian [n_outputs, n_inputs]; raises what a function raises."""
-        n = len(self.inputs)
-        values: dict[Parameter, FloatArray] = {}
-        gradients: dict[Parameter, FloatArray] = {}  # [size, n]
-        at = 0
-        for p in self._free:
-            values[p] = v[at : at + p.size].reshape(p.shape)
-            gradients[p] = np.eye(p.size, n, at)
-            at += p.size
-        for p, held in self._held.items():
-            assert held is not None
-            values[p] = held
-            gradients[p] = np.zeros((p.size, n))
-        for p in self.order:
-            tie = p.current_tie
-            if tie is None:
-                continue
-            given = [values[q] for q in tie.inputs]
-            values[p] = tie.evaluate(given)
-            gradients[p] = tie.derivative(given) @ np.vstack([gradients[q] for q in tie.inputs])
-        return (
-            np.concatenate([values[p].ravel() for p in self.outputs]),
-            np.vstack([gradients[p] for p in self.outputs]),
-        )
-
-
 class SlotMap:
     """Free parameters, slots, and what lies between.
 
@@ -144,8 +87,8 @@ class SlotMap:
         [n_slots, n_free]; rows of slots that come from functions hold the pattern only.
     constants : ndarray
         [n_slots].
-    blocks : list of (FunctionBlock, ndarray)
-        Function ties with the slots they write.
+    blocks : list of (FunctionBlock or LimitGuard, ndarray)
+        Function ties, and limits that are none of a free parameter, with the slots they write.
     cyclic : ndarray of bool
         [n_free]; a whole period more is the same model: everything that follows the parameter
         has its period and is it plus a constant.
@@ -160,7 +103,7 @@ class SlotMap:
         _refuse_unset([self.path(p) for p in order if not p.is_tied and p.stored is None])
         self._list_free(order)
         self._affine = resolve_affine(order)
-        self._by_function = _follows_function(order)
+        self._by_function = follows_function(order)
         self._check_values()
         self._find_cyclic()
         self._set_limits()
@@ -184,7 +127,8 @@ class SlotMap:
 
     def slots_of(self, p: Parameter) -> IntArray:
         """Slot of each component of a used parameter."""
-        return self._slots[id(self._representative(p))]
+        found = self._slots.get(id(p))
+        return self._slots[id(self._representative(p))] if found is None else found
 
     def values(self, v: FloatArray) -> FloatArray:
         """Slot values, [n_slots]."""
@@ -252,10 +196,10 @@ class SlotMap:
 
     def _check_values(self) -> None:
         """Evaluate function ties once, so that what fails does so here, by name."""
-        for p in self.used:
-            if not p.is_tied:
-                continue
-            value = p.array
+        values = evaluate_all(dependency_order(self.used))
+        self._own_limits = [p for p in self.used if p.is_tied and not self._is_copy(p)]
+        for p in self._own_limits:
+            value = values[p]
             assert value is not None
             if not np.all(np.isfinite(value)):
                 raise InvalidInput(
@@ -273,6 +217,14 @@ class SlotMap:
                     f"its limits {p.limits}"
                 )
 
+    def _is_copy(self, p: Parameter) -> bool:
+        """Whether a parameter equals an untied one and has the same limits: most ties do."""
+        root = self._representative(p)
+        if root.is_tied or root.period != p.period or root.domain != p.domain:
+            return False
+        pairs = zip(p.bounds, root.bounds, strict=True)
+        return all(mine.tobytes() == theirs.tobytes() for mine, theirs in pairs)
+
     def _find_cyclic(self) -> None:
         self.cyclic = np.array([p.period is not None for p, _ in self.free], dtype=bool)
         self._shifted = np.zeros(self.n_free, dtype=bool)  # followed at an offset
@@ -286,6 +238,9 @@ class SlotMap:
             affine = self._affine[p]
             for root, scale in affine.terms.items():
                 if not root.is_free:
+                    continue
+                if root.shape != p.shape:
+                    self.cyclic[self._index[root, 0]] = False
                     continue
                 for component in range(root.size):
                     i = self._index[root, component]
@@ -301,14 +256,14 @@ class SlotMap:
             low, high = (float(end.flat[component]) for end in ends)
             if not self._allows_all(i, low, high):
                 self.lower[i], self.upper[i] = low, high
-        for p in self.used:
-            single = self._affine[p].single
-            if not p.is_tied or single is None or not single[0].is_free:
+        for p in self._own_limits:
+            single = self._one_free(p)
+            if single is None:
                 continue
             root, scale, offset = single
             moved = [np.ravel((end - offset) / scale) for end in p.bounds]
             for component in range(p.size):
-                i = self._index[root, component]
+                i = self._index[root, root_component(root, component)]
                 low, high = sorted(float(end[component]) for end in moved)
                 if self._allows_all(i, low, high):
                     continue
@@ -331,6 +286,21 @@ class SlotMap:
                 )
             self.start[i] = min(max(x, low), high)
 
+    def _one_free(self, p: Parameter) -> tuple[Parameter, FloatArray, FloatArray] | None:
+        """(root, scale, offset) where a parameter follows one free root, all others held."""
+        affine = self._affine[p]
+        free = [root for root in affine.terms if root.is_free]
+        if len(free) != 1 or any(root.is_tied for root in affine.terms):
+            return None
+        offset = affine.offset
+        for root, scale in affine.terms.items():
+            if root is not free[0]:
+                held = root.stored
+                assert held is not None
+                offset = offset + scale * held
+        scale = affine.terms[free[0]]
+        return (free[0], scale, offset) if np.all(scale != 0.0) else None
+
     def _allows_all(self, i: int, low: float, high: float) -> bool:
         """Whether a range holds every value of a cyclic parameter."""
         period = self.free[i][0].period
@@ -343,20 +313,20 @@ class SlotMap:
         for p in dict.fromkeys([*self.used, *(p for p, _ in self.free)]):
             if p.prior is None:
                 continue
-            affine = self._affine[p]
-            if p in self._by_function or (len(affine.terms) > 1):
+            n_free = sum(root.is_free for root in self._affine[p].terms)
+            if p in self._by_function or n_free > 1:
                 raise InvalidInput(
                     f"{self.path(p)} has a prior but is tied to {p.state()[2:]}; put priors on "
                     "the parameters that it follows"
                 )
-            single = affine.single
-            if single is None or not single[0].is_free:
+            single = self._one_free(p)
+            if single is None:
                 continue  # held: the prior is a constant
             root, scale, offset = single
             mean = np.broadcast_to(np.asarray(p.prior.mean), (p.size,))
             sigma = np.broadcast_to(np.asarray(p.prior.sigma), (p.size,))
             for component in range(p.size):
-                i = self._index[root, component]
+                i = self._index[root, root_component(root, component)]
                 s, o = scale.flat[component], offset.flat[component]
                 w = (s / sigma[component]) ** 2
                 m = (mean[component] - o) / s
@@ -396,6 +366,7 @@ class SlotMap:
                 self._slots[id(owner)] = np.arange(n, n + owner.size)
                 owners.append(owner)
                 n += owner.size
+            self._slots[id(p)] = self._slots[id(owner)]
         self.constants = np.zeros(n)
         by_function: list[Parameter] = []
         rows: list[dict[int, float]] = [{} for _ in range(n)]
@@ -410,8 +381,8 @@ class SlotMap:
                 value = owner.array
                 assert value is not None
                 self.constants[where] = value.ravel()
-        self.blocks: list[tuple[FunctionBlock, IntArray]] = []
-        for outputs in _sharing_functions(by_function):
+        self.blocks: list[tuple[FunctionBlock | LimitGuard, IntArray]] = []
+        for outputs in sharing_functions(by_function):
             block = FunctionBlock(outputs, self._index)
             where = np.concatenate([self._slots[id(p)] for p in outputs])
             values, gradient = block.evaluate(self.start[block.inputs])
@@ -427,6 +398,22 @@ class SlotMap:
         indices = np.array([i for row in rows for i in sorted(row)], dtype=np.int64)
         data = np.array([row[i] for row in rows for i in sorted(row)], dtype=np.float64)
         self.matrix = sparse.csr_array((data, indices, indptr), shape=(n, self.n_free))
+        self._add_guards(owners)
+
+    def _add_guards(self, owners: Sequence[Parameter]) -> None:
+        """Have steps refused that take what follows several parameters out of its limits."""
+        guards = make_guards(
+            ((p, self._slots[id(p)])
+             for p in owners if p.is_tied and p.period is None and p not in self._by_function),
+            self.matrix,
+            self.constants,
+        )  # fmt: skip
+        for guard in guards:
+            for slot in guard.slots:
+                # As for function ties: what the block gives, the matrix must not.
+                self.matrix.data[self.matrix.indptr[slot] : self.matrix.indptr[slot + 1]] = 0.0
+            self.constants[guard.slots] = 0.0
+            self.blocks.append((guard, guard.slots))
 
     def _linear_rows(self, owner: Parameter, where: IntArray, rows: list[dict[int, float]]) -> None:
         affine: Affine = self._affine[owner]
@@ -434,13 +421,14 @@ class SlotMap:
             self.constants[slot] = affine.offset.flat[component]
             for root, scale in affine.terms.items():
                 c = float(scale.flat[component])
+                at = root_component(root, component)
                 if root.is_free:
-                    i = self._index[root, component]
+                    i = self._index[root, at]
                     rows[slot][i] = rows[slot].get(i, 0.0) + c
                 else:
                     value = root.stored
                     assert value is not None
-                    self.constants[slot] += c * value.flat[component]
+                    self.constants[slot] += c * value.flat[at]
 
 
 def _nearest_turn(x: float, mean: float, period: float | None) -> float:
@@ -453,38 +441,6 @@ def _refuse_unset(paths: Sequence[str]) -> None:
         return
     shown = ", ".join(paths[:12]) + (f" and {len(paths) - 12} more" if len(paths) > 12 else "")
     raise InvalidInput(f"no value is set for {shown}; call model.initialize() or set them yourself")
-
-
-def _follows_function(order: Iterable[Parameter]) -> set[Parameter]:
-    found: set[Parameter] = set()
-    for p in order:
-        tie = p.current_tie
-        if isinstance(tie, FunctionTie) or (tie is not None and found.intersection(tie.inputs)):
-            found.add(p)
-    return found
-
-
-def _sharing_functions(parameters: Sequence[Parameter]) -> list[list[Parameter]]:
-    """Partition parameters so that no two parts share a function tie."""
-    parts: dict[int, list[Parameter]] = {}  # by number of the part
-    part_of: dict[int, int] = {}  # id(function tie) -> part
-    for number, p in enumerate(parameters):
-        ties = [
-            id(q.current_tie)
-            for q in dependency_order([p])
-            if isinstance(q.current_tie, FunctionTie)
-        ]
-        touched = sorted({part_of[t] for t in ties if t in part_of})
-        home = touched[0] if touched else number
-        parts.setdefault(home, []).append(p)
-        for other in touched[1:]:
-            parts[home].extend(parts.pop(other))
-            for t, part in part_of.items():
-                if part == other:
-                    part_of[t] = home
-        for t in ties:
-            part_of[t] = home
-    return list(parts.values())
 
 
 def as_table(slot_map: SlotMap) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from jointlight.wcs.headers import (
     warn_no_ctype,
     wcs_from_header,
 )
-from jointlight.wcs.local import LocalMap, fit_local_map
+from jointlight.wcs.local import LocalMap, fit_local_map, fit_local_maps
 from jointlight.wcs.planes import LinearPlane, PlaneMap, SkyPlane
 from jointlight.wcs.sky import Gnomonic, sky_coordinates, sky_vectors, unit_vectors
 
@@ -27,6 +27,7 @@ __all__ = [
     "PlaneMap",
     "SkyPlane",
     "fit_local_map",
+    "fit_local_maps",
     "header_scale",
     "lacks_ctype",
     "low_level_celestial",

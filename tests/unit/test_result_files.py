@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Files of results: what they hold can be read without jointlight, and comes back the same."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import asdf
+import numpy as np
+import pytest
+from astropy.io import fits
+from numpy.testing import assert_array_equal
+
+import jointlight as jl
+from jointlight.io.packed import packed, unpacked
+from jointlight.result import FitResult
+from reference import blended_row
+
+
+@pytest.fixture(scope="module")
+def result() -> FitResult:
+    return jl.fit.LM(blended_row.problem()).fit()
+
+
+def test_packed_trees_come_back(rng: np.random.Generator) -> None:
+    large, small = rng.normal(size=(9, 11)), rng.normal(size=3)
+    tree = {
+        "text": "ä\n", "none": None, "flag": True, "list": [1, 2.5, [math.inf, -math.inf]],
+        "large": large, "nested": [{"small": small, "scalar": np.float64(0.1)}],
+    }  # fmt: skip
+    back = unpacked(packed(tree))
+    assert_array_equal(back["large"], large)
+    assert_array_equal(back["nested"][0]["small"], small)
+    assert back["nested"][0]["scalar"] == 0.1
+    assert {k: back[k] for k in ("text", "none", "flag", "list")} == {
+        k: tree[k] for k in ("text", "none", "flag", "list")
+    }
+    assert math.isnan(unpacked(packed([math.nan]))[0])
+
+
+def test_what_has_no_place_in_a_file() -> None:
+    with pytest.raises(TypeError, match="object"):
+        packed({"a": object()})
+
+
+def test_the_file_can_be_read_without_jointlight(result: FitResult, tmp_path: Path) -> None:
+    result.write(tmp_path / "fit.asdf")
+    with asdf.open(tmp_path / "fit.asdf", memmap=False, lazy_load=False) as file:
+        stored: dict[str, Any] = file.tree["result"]
+        assert_array_equal(stored["values"], result.values)
+        assert_array_equal(stored["covariance"], result.covariance)
+        parameters = json.loads(bytes(stored["parameters"]["json"]))
+        assert [p["path"] for p in parameters] == list(result.parameter_names)
+        names = file.tree["tables"]["sources"]["name"]["values"]
+        assert json.loads(bytes(names["json"])) == ["s0", "s1", "s2", "s3", "s4"]
+
+
+@pytest.mark.parametrize(("version", "hint"), [(1, "write the file again"), (99, "update it")])
+def test_other_formats_are_refused(tmp_path: Path, version: int, hint: str) -> None:
+    head = {"format": version, "kind": "fit result"}
+    asdf.AsdfFile({"jointlight": head}).write_to(tmp_path / "other.asdf")
+    with pytest.raises(jl.InvalidInput, match=hint):
+        jl.load(tmp_path / "other.asdf")
+
+
+def test_cubes_that_would_fill_the_memory_are_left_out(
+    result: FitResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for limit, there in ((10**9, True), (1000, False)):
+        monkeypatch.setattr("jointlight.io.products._CUBE_MAX", limit)
+        result.write_fits(tmp_path / "fit.fits", overwrite=True)
+        with fits.open(tmp_path / "fit.fits") as file:
+            assert ("G_COMPONENTS" in file) is there
+            assert "G_MODEL" in file
