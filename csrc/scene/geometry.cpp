@@ -71,7 +71,7 @@ bool shape_from_ellipse(const double* slots, PlaneShape& out) {
   const double q = slots[0], angle = slots[1] * degree, radius = slots[2];
   // A hair outside is where charts leave a coordinate.
   const double least = thinnest * (1.0 - 1e-9);
-  if (!(q >= least) || !(q <= 1.0 + 1e-9) || !(radius > 0.0)) {
+  if (!(q >= least) || !(q * least <= 1.0) || !(radius > 0.0)) {
     return false;
   }
   const double s = std::sin(angle), c = std::cos(angle), r2 = radius * radius, q2 = q * q;

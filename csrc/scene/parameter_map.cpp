@@ -19,6 +19,9 @@ std::size_t at(int i) { return static_cast<std::size_t>(i); }
 // Longest step of a centre, in the largest pixels it is seen with.
 constexpr double centre_step_px = 10.0;
 
+// So near the thinnest ellipse, its axis ratio is at a limit.
+constexpr double pinned_margin = 0.02;
+
 // Pixels; smaller sources cannot be told from points.
 constexpr double smallest_scale_px = 3e-3;
 
@@ -425,6 +428,19 @@ double ParameterMap::natural_component(std::span<const double> x, int i,
   natural_row(x, i, columns, values, n);
   for (int k = 0; k < n; ++k) sum += values[k] * dx[at(columns[k])];
   return sum;
+}
+
+std::vector<ParameterMap::Pinned> ParameterMap::pinned(std::span<const double> x) const {
+  std::vector<Pinned> found;
+  for (const Triple& t : triples_) {
+    if (t.kind == Kind::fold) continue;
+    const double shear[3] = {x[at(t.q)], x[at(t.pa)], 0.0};
+    double ellipse[3];
+    shear_to_ellipse(shear, ellipse);
+    if (ellipse[0] > thinnest * (1.0 + pinned_margin)) continue;
+    found.push_back({t.q, std::abs(shear[0]) > std::abs(shear[1]) ? t.q : t.pa});
+  }
+  return found;
 }
 
 std::vector<std::vector<int>> ParameterMap::chart_groups() const {

@@ -86,6 +86,13 @@ class ParameterMap {
   void add_natural_row(std::span<const double> x, int i, std::span<double> row) const;
   double natural_component(std::span<const double> x, int i, std::span<const double> dx) const;
 
+  // Ellipses as thin as may be drawn: `held` is the coordinate of the two of their chart that
+  // hardly changes them, to be left out of the covariance; natural parameter `q` has none.
+  struct Pinned {
+    int q = 0, held = 0;
+  };
+  std::vector<Pinned> pinned(std::span<const double> x) const;
+
   // Groups of coordinates that a chart couples.
   std::vector<std::vector<int>> chart_groups() const;
 

@@ -272,7 +272,7 @@ TileState Scene::plan_tile(std::size_t index, const ParameterState& start) {
   natural.chart = ShapeChart::ellipse;
   TileState state;
   Chain chain;
-  if (!start.valid || !evaluate_geometry(natural, slots.data(), state, chain)) {
+  if (!evaluate_geometry(natural, slots.data(), state, chain)) {
     state = {};
     state.x0 = 0.5 * (view.width - 1);
     state.y0 = 0.5 * (view.height - 1);

@@ -156,8 +156,9 @@ bool Descent::search_many() {
       for (const Damping& d : dampings_) trial_.step.predicted += d.predicted;
       if (trial_.step.predicted > options_.chi2_noise * best_.chi2) break;
     }
+    const bool any_cut = std::any_of(cut.begin(), cut.end(), [](double c) { return c < 1.0; });
     for (std::size_t p = 0; p < cut.size(); ++p) {
-      if (!solved || cut[p] < 1.0) dampings_[p].lambda *= damping_growth;
+      if (!solved || !any_cut || cut[p] < 1.0) dampings_[p].lambda *= damping_growth;
     }
   }
   for (const Damping& d : dampings_) {

@@ -316,6 +316,7 @@ FitOutcome Fit::finish() {
     for (std::size_t i = 0; i < n_; ++i) {
       if (active_[i] == 0) held[i] = 1;
     }
+    for (const int i : problem_.meaningless(best_.x)) held[static_cast<std::size_t>(i)] = 1;
     Covariance c = covariance(problem_.pattern(), best_.h, held, options_);
     outcome_.covariance = std::move(c.matrix);
     outcome_.sparse_covariance = std::move(c.sparse);

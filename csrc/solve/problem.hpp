@@ -4,6 +4,7 @@
 
 #include <exception>
 #include <span>
+#include <vector>
 
 #include "solve/result.hpp"
 #include "solve/sparse.hpp"
@@ -64,6 +65,9 @@ class Problem {
   // Longest sensible change of each coordinate in one step [n] (for instance log 4 for the
   // logarithm of a radius); empty = no limit, entries may be infinite.
   virtual std::span<const double> max_step() const { return {}; }
+
+  // Coordinates without any meaning of their own at x, to be held in the covariance.
+  virtual std::vector<int> meaningless(std::span<const double> /*x*/) const { return {}; }
 
   // Called for the start and after every trial, with the best point so far. May throw Interrupt.
   virtual void progress(const IterationRecord& /*record*/, std::span<const double> /*x*/) {}

@@ -75,6 +75,51 @@ void require_whole_charts(const ParameterMap& map, std::span<const std::uint8_t>
   }
 }
 
+// Calls visit(value, i, j) for every entry of a covariance, dense or of the pattern's pairs.
+template <class Visit>
+void each_entry(const SparsePattern& pattern, std::vector<double>& dense,
+                std::vector<double>& sparse, const Visit& visit) {
+  const auto n = static_cast<std::size_t>(pattern.n);
+  for (std::size_t k = 0; k < dense.size(); ++k) {
+    visit(dense[k], static_cast<int>(k / n), static_cast<int>(k % n));
+  }
+  for (int j = 0; j < pattern.n && !sparse.empty(); ++j) {
+    for (int k = pattern.diagonal(j); k < pattern.diagonal(j + 1); ++k) {
+      const auto at = static_cast<std::size_t>(k);
+      visit(sparse[at], pattern.row[at], j);
+    }
+  }
+}
+
+// Covariances of charts -> of natural parameters. What a pinned ellipse's held coordinate does to
+// the others is nothing; its axis ratio is at a limit and has no error.
+void to_natural(const ParameterMap& map, const SparsePattern& pattern, FitOutcome& outcome) {
+  const auto pinned = map.pinned(outcome.x);
+  std::vector<std::uint8_t> held(outcome.x.size(), 0), limit(outcome.x.size(), 0);
+  for (const auto& pin : pinned) {
+    held[static_cast<std::size_t>(pin.held)] = 1;
+    limit[static_cast<std::size_t>(pin.q)] = 1;
+    outcome.at_bound[static_cast<std::size_t>(pin.q)] = 1;
+  }
+  const auto either = [](const std::vector<std::uint8_t>& set, int i, int j) {
+    return set[static_cast<std::size_t>(i)] != 0 || set[static_cast<std::size_t>(j)] != 0;
+  };
+  if (!pinned.empty()) {
+    each_entry(pattern, outcome.covariance, outcome.sparse_covariance,
+               [&](double& value, int i, int j) {
+                 if (either(held, i, j)) value = 0.0;
+               });
+  }
+  map.covariance_to_natural(outcome.x, outcome.covariance);
+  sparse_to_natural(map, pattern, outcome.x, outcome.sparse_covariance);
+  if (!pinned.empty()) {
+    each_entry(pattern, outcome.covariance, outcome.sparse_covariance,
+               [&](double& value, int i, int j) {
+                 if (either(limit, i, j)) value = std::numeric_limits<double>::quiet_NaN();
+               });
+  }
+}
+
 bool has_data(const Scene& scene, const TileSpec& tile) {
   const ImageSpec& image = scene.images()[static_cast<std::size_t>(tile.image)];
   for (int y = tile.y_begin; y < tile.y_end; ++y) {
@@ -174,8 +219,7 @@ SceneFit fit_scene(const Plan& plan, std::span<const double> start,
     for (std::size_t i = 0; i < natural.size(); ++i) {
       if (moves[i] != 0) result.natural[i] = natural[i];
     }
-    map.covariance_to_natural(outcome.x, outcome.covariance);
-    sparse_to_natural(map, problem.pattern(), outcome.x, outcome.sparse_covariance);
+    to_natural(map, problem.pattern(), outcome);
     result.n_pixels_tiles = scene.owned_pixels();
     try {
       problem.chi2(outcome.x);
@@ -212,15 +256,31 @@ std::vector<double> natural_covariance_columns(const Plan& plan, std::span<const
   const std::vector<double> x = map.to_internal(natural);
   std::vector<double> g(n), h(problem.pattern().row.size()), columns(k * n, 0.0);
   problem.linearize(x, g, h);
+  const auto pinned = map.pinned(x);
+  std::vector<std::uint8_t> out(held.begin(), held.end());
+  for (const auto& pin : pinned) out[static_cast<std::size_t>(pin.q)] = 0;
+  for (const auto& pin : pinned) out[static_cast<std::size_t>(pin.held)] = 1;
+  const auto clear_held = [&](std::span<double> column) {
+    for (const auto& pin : pinned) column[static_cast<std::size_t>(pin.held)] = 0.0;
+  };
   for (std::size_t c = 0; c < k; ++c) {
-    map.add_natural_row(x, indices[c], std::span<double>(columns).subspan(c * n, n));
+    const auto column = std::span<double>(columns).subspan(c * n, n);
+    map.add_natural_row(x, indices[c], column);
+    clear_held(column);
   }
-  covariance_columns(problem.pattern(), h, held, options, columns, static_cast<int>(k));
+  covariance_columns(problem.pattern(), h, out, options, columns, static_cast<int>(k));
   std::vector<double> result(k * n);
   for (std::size_t c = 0; c < k; ++c) {
-    const auto column = std::span<const double>(columns).subspan(c * n, n);
+    const auto column = std::span<double>(columns).subspan(c * n, n);
+    clear_held(column);
     for (std::size_t i = 0; i < n; ++i) {
       result[c * n + i] = map.natural_component(x, static_cast<int>(i), column);
+    }
+    for (const auto& pin : pinned) {
+      constexpr double nan = std::numeric_limits<double>::quiet_NaN();
+      result[c * n + static_cast<std::size_t>(pin.q)] = nan;
+      if (pin.q == indices[c])
+        std::fill_n(result.begin() + static_cast<std::ptrdiff_t>(c * n), n, nan);
     }
   }
   return result;

@@ -128,6 +128,12 @@ void SceneProblem::fold(std::span<double> g, std::span<double> h) const {
   }
 }
 
+std::vector<int> SceneProblem::meaningless(std::span<const double> x) const {
+  std::vector<int> held;
+  for (const auto& pin : scene_->parameters().pinned(x)) held.push_back(pin.held);
+  return held;
+}
+
 void SceneProblem::progress(const IterationRecord& record, std::span<const double> x) {
   if (on_progress) on_progress(record, x);
 }

@@ -28,6 +28,7 @@ class SceneProblem final : public Problem {
   double cost_ratio() const override { return 1.0; }  // chi2 renders the same lanes
   std::span<const double> max_step() const override { return scene_->parameters().max_step(); }
   void progress(const IterationRecord& record, std::span<const double> x) override;
+  std::vector<int> meaningless(std::span<const double> x) const override;
 
   // Parts are sources: the pixels that they own, and the priors at home with them.
   int n_parts() const override { return layout_->n_sources; }

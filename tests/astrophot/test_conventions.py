@@ -12,6 +12,7 @@ from astropy import units as u
 from astropy.coordinates import SkyCoord
 from astropy.wcs import WCS
 from numpy.testing import assert_allclose
+from scipy import sparse
 from scipy.special import erf, gamma, gammaincinv
 
 import jointlight as jl
@@ -177,6 +178,28 @@ def test_fit_finds_negative_light_in_one_band() -> None:
     errors = np.sqrt(np.diag(fit.covariance_matrix))
     assert np.isfinite(errors[:-1]).all()
     assert math.isnan(errors[-1])
+
+
+def test_a_sparse_covariance_stays_one() -> None:
+    target = ap.image.Target_Image(np.random.default_rng(2).normal(size=(40, 40)),
+                                   pixelscale=1.0, variance=1.0)  # fmt: skip
+    star = ap.models.AstroPhot_Model(
+        name="star", model_type="gaussian galaxy model", target=target,
+        parameters={"center": [20.0, 20.0], "q": 0.7, "PA": 1.0, "sigma": 3.0, "flux": 3.0},
+    )  # fmt: skip
+    made = star().data
+    noisy = ap.image.Target_Image(target.data + made, pixelscale=1.0, variance=1.0)
+    found = []
+    for size in (100, 2):
+        model = ap.models.AstroPhot_Model(
+            name="star", model_type="gaussian galaxy model", target=noisy,
+            parameters={"center": [20.0, 20.0], "q": 0.7, "PA": 1.0, "sigma": 3.0, "flux": 3.0},
+        )  # fmt: skip
+        options = jl.fit.LMOptions(covariance_max_size=size)
+        found.append(ap.fit.LM(model, options=options).fit().covariance_matrix)
+    dense, thin = found
+    assert sparse.issparse(thin)
+    assert_allclose(thin.toarray(), dense, rtol=1e-6, atol=1e-9 * np.abs(dense).max())
 
 
 def test_amplitudes_of_other_models() -> None:

@@ -323,6 +323,22 @@ def test_crop_turns_about_its_own_middle() -> None:
     assert not np.allclose(part.calibration["shift"].value, SHIFT, atol=1e-3)
 
 
+def test_crop_takes_limits_and_prior_of_the_shift_along() -> None:
+    prior = jl.Normal((0.1, -0.3), 0.05)
+    shift = {"value": SHIFT, "limits": (-1.0, 1.0), "prior": prior, "fixed": False}
+    image = make_image(n=60, calibration=SETTINGS | {"shift": shift})
+    part = image.crop(((5, 50), (12, 44))).calibration["shift"]
+    moved = part.value - np.array(SHIFT)
+    assert np.max(np.abs(moved)) > 1e-3
+    np.testing.assert_allclose(part.bounds, [moved - 1.0, moved + 1.0], atol=1e-14)
+    assert part.prior is not None
+    np.testing.assert_allclose(part.prior.mean, moved + np.array((0.1, -0.3)), atol=1e-14)
+    assert part.prior.sigma == (0.05, 0.05)
+    assert not part.fixed
+    neutral = make_image(calibration={"shift": shift}).crop(((5, 30), (5, 30)))
+    assert neutral.calibration["shift"].limits == image.calibration["shift"].limits
+
+
 def test_pickles() -> None:
     images = make_list()
     images["r"].calibration.free("shift", prior=jl.Normal(0.0, 0.2))

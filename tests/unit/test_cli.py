@@ -284,6 +284,8 @@ def test_mistakes_are_named(job: Any, edit: str, message: str) -> None:
         ("ftol = -2", "ftol must be a finite number, 0 or more, not -2"),
         ("xtol = nan", "xtol must be a finite number"),
         ("time_limit = 0", "time_limit must be a positive number of seconds"),
+        ("component_time_limit = -1", "component_time_limit must be a positive number of seconds"),
+        ('method = "iter"\ncomponent_time_limit = 1', "no option 'component_time_limit'"),
         ("max_iter = -1", "max_iter must be a whole number"),
         ("n_threads = -1", "n_threads must be a whole number"),
         ('method = "iter"\nftol = 2', "ftol must be between 0 and 1"),

@@ -227,3 +227,54 @@ def test_deblended_fluxes_of_a_made_up_blend() -> None:
     parts = stars(image).deblend()
     for name, flux in fluxes.items():
         assert parts[name].array.sum() == pytest.approx(flux, abs=4.0 * np.sqrt(blank.data.size))
+
+
+# --- what takes over -----------------------------------------------------------------------------
+
+
+def state(group: Group) -> dict[str, Any]:
+    return {
+        path: (str(p.value), p.limits, p.state(), p.prior, p.fixed)
+        for path, p in group.all_parameters.items()
+    }
+
+
+@pytest.mark.parametrize(
+    "limits", [{"value": 8.0, "limits": (5.0, 20.0)}, {"value": 8.0}], ids=["apart", "value"]
+)
+def test_nothing_changes_where_limits_leave_no_room(limits: dict[str, Any]) -> None:
+    image = make_image()
+    values = values_for(Sersic)
+    first = Sersic(target=image, name="first", **values | {"Re": limits})
+    second = Sersic(target=image, name="second", **values | {"Re": {"limits": (1.0, 4.0)}})
+    third = Sersic(target=image, name="third", **values)
+    second["Re"].tie(first["Re"])
+    third["Re"].tie(second["Re"], scale=0.5)
+    third["n"].tie(first["n"])
+    group = Group([first, second, third])
+    before = state(group)
+    with pytest.raises(InvalidInput, match=r"second\.Re.*first\.Re.*untie"):
+        group.remove("first")
+    assert state(group) == before
+    group.remove("first", ties="untie")
+    assert group["second/Re"].value == 4.0  # as `untie` has it: the nearest that is allowed
+
+
+@pytest.mark.parametrize("limits", [None, (100.0, 200.0)])
+@pytest.mark.parametrize("scale", [1.0, -1.0])
+def test_angles_at_an_offset_are_handed_over(limits: Any, scale: float) -> None:
+    image = make_image()
+    values = values_for(Sersic)
+    first = Sersic(target=image, name="first", **values | {"PA": {"value": 170, "limits": limits}})
+    second = Sersic(target=image, name="second", **values)
+    second["PA"].tie(first["PA"], scale=scale, offset=90.0)
+    group = Group([first, second])
+    drawn = group.image(only="second")
+    group.remove("first")
+    assert not group["second/PA"].is_tied
+    np.testing.assert_allclose(group.image(), drawn, atol=1e-12 * drawn.max())
+    assert first["PA"].value % 180.0 == pytest.approx(170.0)
+    if limits is not None:
+        low, high = group["second/PA"].limits
+        assert high - low == pytest.approx(100.0)
+        assert low <= group["second/PA"].value <= high

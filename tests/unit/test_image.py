@@ -257,6 +257,15 @@ def test_images_are_equal_only_to_themselves() -> None:
     np.testing.assert_array_equal(again.weight, a.weight)
 
 
+def test_copies_keep_a_given_name() -> None:
+    named = make(name="r")
+    assert named.copy().name == "r"
+    assert named.copy(name="s").name == "s"
+    unnamed = make()
+    assert unnamed.copy().name != unnamed.name
+    TargetImageList([unnamed, unnamed.copy()])
+
+
 def test_copy_changes_what_is_asked() -> None:
     image = make(wcs=sky(), psf=gaussian_psf(fwhm=2.0, pixelscale=0.5), zeropoint=22.5, name="r")
     noisy = image.copy(data=image.data + 1.0, name="noisy")
@@ -569,6 +578,19 @@ def test_a_second_list_keeps_the_plane_of_the_first() -> None:
     with pytest.raises(InvalidInput, match="already on the plane"):
         TargetImageList([a, d])
     TargetImageList([a, d.copy(reference=a.reference)])
+
+
+@pytest.mark.parametrize(
+    ("dec", "shown", "apart"),
+    [(20.0001, "20.0001", "0.36 arcsec"), (20.00000002, "20.00000002", "7.2e-05 arcsec")],
+)
+def test_planes_that_nearly_agree_are_told_apart(dec: float, shown: str, apart: str) -> None:
+    near = [make(wcs=sky(), name=f"i{d}", reference=(10.0, d)) for d in (20.0, dec)]
+    with pytest.raises(InvalidInput) as caught:
+        TargetImageList(near)
+    assert f"(10, {shown}) deg" in str(caught.value)
+    assert "(10, 20) deg" in str(caught.value)
+    assert apart in str(caught.value)
 
 
 def test_lists_pickle_with_their_plane() -> None:

@@ -453,3 +453,28 @@ def test_sources_are_told_apart(data: dict[str, Any]) -> None:
     assert list(table["name"]) == ["g0", "g1", "g2", "far"]
     assert list(table["status"]) == ["converged_ftol"] * 3 + ["lost"]
     assert set(Iter(model, max_iter=1).fit().sources["status"]) == {"max_iterations", "lost"}
+
+
+def test_an_interrupt_between_two_fits_keeps_what_was_reached(
+    blend: jl.Group, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from jointlight.fit import iterate
+
+    before = blend.chi2()
+    original = iterate._Sweeps._fit
+    calls = 0
+
+    def interrupted(self: Any, options: dict[str, Any], active: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == 3:
+            raise KeyboardInterrupt
+        return original(self, options, active)
+
+    monkeypatch.setattr(iterate._Sweeps, "_fit", interrupted)
+    result = Iter(blend).fit()
+    assert result.status == "interrupted"
+    assert "Interrupted in sweep 1." in result.message
+    assert not result.success
+    assert result.chi2 < before
+    assert blend.chi2() == pytest.approx(result.chi2, rel=1e-12)

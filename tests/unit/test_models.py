@@ -585,3 +585,14 @@ def test_positions_on_a_plane_that_moves_are_noticed() -> None:
     follower.compile()
     with pytest.warns(JointlightWarning, match="^fourth: "):
         TargetImageList([near, image])
+
+
+@pytest.mark.parametrize("form", [tuple, list, np.array])
+def test_joint_on_one_image_takes_its_window_and_psf_alone_or_in_a_list(form: Any) -> None:
+    target = TargetImageList([make_image("r")])
+    window = form(((3, 20), (4, 30)))
+    psf = np.outer([1.0, 2.0, 1.0], [1.0, 2.0, 1.0]) / 16.0
+    for given, kernel in ((window, psf), ([window], [psf]), ({"r": window}, {"r": psf})):
+        component = joint("sersic galaxy", target=target, window=given, psf=kernel)["r"]
+        assert component.window == ((3, 20), (4, 30))
+        assert component.psf_at(10, 10) is not target[0].psf

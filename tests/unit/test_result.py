@@ -17,7 +17,12 @@ from scipy import sparse
 import jointlight as jl
 from jointlight import flags
 from jointlight.result import Component, FitResult, FreeParameter, SlotState
-from jointlight.result.derived import Quantities, component_flux, mean_brightness
+from jointlight.result.derived import (
+    Quantities,
+    component_flux,
+    half_light_ratio,
+    mean_brightness,
+)
 from jointlight.result.summary import format_value
 from jointlight.scene import propagate
 from reference import small_problem
@@ -142,6 +147,32 @@ def test_flux_and_mean_brightness_gradients(profile: str) -> None:
             assert_allclose(gradient.get(slot, 0.0), numerical, rtol=2e-6, atol=1e-7 * abs(value))
 
 
+@pytest.mark.parametrize("profile", ["sersic", "gaussian", "moffat"])
+@pytest.mark.parametrize("scale", [0.0, 1e-200, 1e200])
+def test_a_source_without_extent_has_no_mean_brightness(profile: str, scale: float) -> None:
+    """A lost source may shrink to nothing or grow out of range; its table is still wanted."""
+    facts = jl._core.profiles()[profile]
+    names = ("x", "y", "q", "PA", facts["scale_name"], *facts["shape_names"], "Ie")
+    shape = [2.0] * len(facts["shape_names"])
+    component = Component(
+        source=0, source_name="s", name="s", model_type=profile, profile=profile, image=0,
+        slot_names=names, slots=tuple(range(len(names))), amplitude="brightness",
+    )  # fmt: skip
+    value, gradient = mean_brightness(
+        component, np.array([0.0, 0.0, 0.7, 20.0, scale, *shape, 2.5])
+    )
+    assert math.isnan(value)
+    assert gradient == {}
+
+
+def test_a_moffat_profile_of_infinite_flux_has_no_half_light_radius() -> None:
+    for beta in (0.9, 1.0, 1.0 + 1e-4):
+        assert math.isnan(half_light_ratio("moffat", np.array([beta]))[0])
+    # 1 - (1 + r^2)^(1 - beta) = 1/2
+    ratio = half_light_ratio("moffat", np.array([1.01]))[0]
+    assert (1.0 + ratio**2) ** -0.01 == pytest.approx(0.5, rel=1e-12)
+
+
 def test_stacked_quantities() -> None:
     stacked = Quantities.stack([(1.0, {2: 3.0}), (math.nan, {})], 4)
     assert_array_equal(stacked.gradient.toarray(), [[0, 0, 3, 0], [0, 0, 0, 0]])
@@ -250,7 +281,7 @@ def test_colour_of_unknown_images(result: FitResult, arguments: Any, match: str)
         result.color(*arguments)
 
 
-@pytest.mark.parametrize("source", ["galxy", 1, -2])
+@pytest.mark.parametrize("source", ["galxy", 1, -2, True, 0.0, object()])
 def test_unknown_sources(result: FitResult, source: Any) -> None:
     with pytest.raises(jl.InvalidInput, match="source"):
         result.flux("a", source=source)

@@ -12,12 +12,14 @@ import asdf
 import numpy as np
 import pytest
 from astropy.io import fits
-from numpy.testing import assert_array_equal
+from numpy.testing import assert_allclose, assert_array_equal
 
 import jointlight as jl
 from jointlight.io.packed import packed, unpacked
+from jointlight.models import Sersic
 from jointlight.result import FitResult
 from reference import blended_row
+from unit.model_cases import make_image, values_for
 
 
 @pytest.fixture(scope="module")
@@ -75,3 +77,27 @@ def test_cubes_that_would_fill_the_memory_are_left_out(
         with fits.open(tmp_path / "fit.fits") as file:
             assert ("G_COMPONENTS" in file) is there
             assert "G_MODEL" in file
+
+
+def test_joint_models_come_back_without_the_images_taken_out_of_them(tmp_path: Path) -> None:
+    images = jl.TargetImageList(
+        make_image(name, n=32, wavelength=wavelength, time=59000.0 + 300.0 * wavelength)
+        for name, wavelength in (("b", 0.4), ("g", 0.6), ("r", 0.8))
+    )
+    values = values_for(Sersic)
+    moving = jl.joint("sersic", target=images, name="moving", proper_motion=True,
+                      wavelength_degree={"Re": 1}, **values)  # fmt: skip
+    still = jl.joint("sersic", target=images, name="still", **values | {"center": (-3.0, 2.0)})
+    sky = jl.joint("flat sky", target=images, name="sky", I0=0.0)
+    model = jl.Group([moving, still, sky])
+    model.remove("still/b", "moving/g")
+    model.remove("moving/b", ties="untie")
+    result = model.fit(max_iter=2)
+    result.write(tmp_path / "fit.asdf")
+    back = jl.load(tmp_path / "fit.asdf").model
+    assert back is not None
+    assert not back.unset_parameters
+    assert list(back.free_parameters) == list(model.free_parameters)
+    for image in images:
+        drawn = model.image(image)
+        assert_allclose(back.image(image.name), drawn, atol=1e-12 * np.abs(drawn).max())

@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
+from scipy import sparse
 
 from jointlight import fit as native_fit
 from jointlight.astrophot.convert import FloatArray
@@ -67,16 +69,25 @@ class _Fit:
         """chi2/dof of each accepted step."""
         history = self.result.raw_history
         accepted = np.asarray(history["accepted"], dtype=bool)
-        return [float(chi2) / self.ndf for chi2 in np.asarray(history["chi2"])[accepted]]
+        ndf = self.ndf or math.nan
+        return [float(chi2) / ndf for chi2 in np.asarray(history["chi2"])[accepted]]
 
     @property
-    def covariance_matrix(self) -> FloatArray | None:
-        """Covariance of the free scalars, in the units of `Parameter_Node`."""
-        covariance = self.result.covariance
+    def covariance_matrix(self) -> FloatArray | sparse.csr_array | None:
+        """Covariance of the free scalars, in the units of `Parameter_Node`.
+
+        Sparse where that of the result is, see `FitResult.covariance`.
+        """
+        covariance: Any = self.result.covariance
         if covariance is None:
             return None
         slope = self._slopes()
-        return np.asarray(covariance * np.outer(slope, slope))
+        if not sparse.issparse(covariance):
+            return np.asarray(covariance * np.outer(slope, slope))
+        entries = covariance.tocoo()
+        # Entry by entry: a product with a matrix would drop zeros that are known.
+        entries.data = entries.data * slope[entries.row] * slope[entries.col]
+        return entries.tocsr()
 
     def res(self) -> FloatArray:
         """Values of the free scalars, in the units of `Parameter_Node`."""
@@ -86,7 +97,7 @@ class _Fit:
 
     def res_loss(self) -> float:
         """chi2/dof at the solution."""
-        return self.result.chi2 / self.ndf
+        return self.result.chi2 / (self.ndf or math.nan)
 
     def update_uncertainty(self) -> None:
         """Nothing to do: a fit leaves uncertainties in the model."""

@@ -16,29 +16,12 @@ from jointlight.result import Component, FreeParameter, SlotState
 if TYPE_CHECKING:
     from jointlight.image import TargetImage
     from jointlight.models import Model
-    from jointlight.parameters import Parameter
 
-__all__ = ["CompiledFit", "free_roots", "leaf_paths"]
+__all__ = ["CompiledFit", "leaf_paths"]
 
 FloatArray = NDArray[np.float64]
 
 _SHORT = {"center_x": "x", "center_y": "y"}
-
-
-def free_roots(model: Model) -> list[Parameter]:
-    """The parameters that a fit of a model moves, each once.
-
-    Parameters
-    ----------
-    model : Model
-        The model.
-
-    Returns
-    -------
-    list of Parameter
-        Free parameters, those of other models that it is tied to included.
-    """
-    return list(model.free_parameters.values())
 
 
 def leaf_paths(model: Model, prefix: str = "") -> Iterator[tuple[str, Model]]:

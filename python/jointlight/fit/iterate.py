@@ -196,6 +196,12 @@ class _Sweeps:
 
     def run(self) -> tuple[str, str]:
         """Sweep until converged or stopped; returns status and message."""
+        try:
+            return self._run()
+        except KeyboardInterrupt:  # between two steps of the core, which tells of it otherwise
+            return "interrupted", f"Interrupted in sweep {len(self.history) + 1}."
+
+    def _run(self) -> tuple[str, str]:
         if not self.blocks:
             return "converged_gtol", "Nothing is free."
         n, most = len(self.blocks), self.settings.max_iter

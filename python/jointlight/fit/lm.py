@@ -218,11 +218,12 @@ def options_from(settings: Mapping[str, Any]) -> dict[str, Any]:
     dict
         The same, checked.
     """
-    known = ("max_iter", "ftol", "xtol", "gtol", "time_limit", "n_threads", "scale_covariance")
+    limits = ("time_limit", "component_time_limit")
+    known = ("max_iter", "ftol", "xtol", "gtol", *limits, "n_threads", "scale_covariance")
     for name in settings:
         if name not in known:
             raise InvalidInput(f"fit: unknown option {name!r}{did_you_mean(name, known)}")
     chosen = dict(settings)
     if not chosen.get("n_threads"):
         chosen.pop("n_threads", None)
-    return {k: float(v) if k == "time_limit" else v for k, v in chosen.items()}
+    return {k: float(v) if k in limits else v for k, v in chosen.items()}

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jointlight.errors import InvalidInput, did_you_mean, invalid
-from jointlight.parameters import Domain, LinearTie, Parameter, dependency_order
+from jointlight.parameters import Domain, LinearTie, Normal, Parameter, dependency_order
 
 _POSITIVE = Domain(0.0, np.inf, low_open=True)
 
@@ -167,9 +167,13 @@ class Calibration(Mapping[str, Parameter]):
             # North to East: the axis that points North gains an Eastern part.
             bend = float(self["scale"]) * np.array([[c, s], [-s, c]]) - np.eye(2)
             offset = bend @ np.asarray(by) if np.any(bend != 0.0) else np.zeros(2)
-            settings["shift"]["value"] = np.asarray(self["shift"].value) + offset
-            if settings["shift"]["limits"] != (None, None) and np.any(offset != 0.0):
-                settings["shift"]["limits"] = None
+            shift = self["shift"]
+            settings["shift"]["value"] = np.asarray(shift.value) + offset
+            settings["shift"]["limits"] = tuple(end + offset for end in shift.bounds)
+            if shift.prior is not None:
+                sigma = np.broadcast_to(shift.prior.sigma, (2,))
+                mean = np.broadcast_to(shift.prior.mean, (2,)) + offset
+                settings["shift"]["prior"] = Normal(tuple(mean), tuple(sigma))
         return settings
 
     def relabel(self, image_name: str) -> None:

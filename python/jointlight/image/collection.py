@@ -84,7 +84,8 @@ class TargetImageList(Sequence[TargetImage]):
                 raise InvalidInput(
                     f"images: {image.name!r} is already on the plane about "
                     f"{_degrees(image.reference)} (its own reference, or that of another list), "
-                    f"but {source} is on that about {_degrees(chosen)}. Pass "
+                    f"but {source} is on that about {_degrees(chosen)}, "
+                    f"{_distance(image.reference, chosen)} away. Pass "
                     f"{image.name!r} as .copy(reference=...) to have it on both",
                     argument="images",
                 )
@@ -168,5 +169,11 @@ def _refuse_if_far(image: TargetImage, origin: SkyCoord) -> None:
 def _degrees(position: SkyCoord | None) -> str:
     if position is None:
         return "no position"
-    ra, dec = np.round([position.ra.deg, position.dec.deg], 6)
-    return f"({ra:g}, {dec:g}) deg"
+    # Microarcseconds, without zeros at the end.
+    texts = (f"{float(a.deg):.9f}".rstrip("0").rstrip(".") for a in (position.ra, position.dec))
+    return f"({', '.join(texts)}) deg"
+
+
+def _distance(a: SkyCoord | None, b: SkyCoord | None) -> str:
+    arcsec = np.nan if a is None or b is None else float(a.separation(b).arcsec)
+    return f"{arcsec:.4g} arcsec" if arcsec < 3600.0 else f"{arcsec / 3600.0:.4g} deg"

@@ -127,7 +127,7 @@ class TargetImage:
     ) -> None:
         self._id = uuid.uuid4().hex
         self._plane_used = False
-        self._name = arrays.parse_name(name)
+        self._name, self._named = arrays.parse_name(name), name is not None
         self._data, own_mask, self._unit = arrays.split_data(data, unit)
         self._bad = arrays.build_mask(mask, mask_bits, self.shape)
         if own_mask is not None:
@@ -249,7 +249,8 @@ class TargetImage:
         ----------
         **changes
             Arguments of `TargetImage` to change; a new noise replaces the old one whatever its
-            kind, and ``data`` keeps the mask.
+            kind, and ``data`` keeps the mask. The name is kept if it was given: one list holds
+            both only if one of them gets another.
 
         Returns
         -------
@@ -258,6 +259,7 @@ class TargetImage:
         """
         current: dict[str, Any] = {
             "data": self._data,
+            "name": self._name if self._named else None,
             "mask": self._bad,
             "psf": self._psf if self._psf_function is None else self._psf_function,
             "zeropoint": self._zeropoint,

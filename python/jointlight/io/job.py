@@ -50,11 +50,12 @@ the job file. Only ``[[image]]`` and ``[[model]]`` are required::
 
     [fit]
     method = "lm"                 # or "iter"
-    max_iter = 200
+    max_iter = 400
     initialize = true
     scale_covariance = false
     n_threads = 0                 # 0: all cores
     time_limit = 60.0             # seconds
+    component_time_limit = 10.0   # the same for each group of sources that touch; "lm" only
 
     [output]
     dir = "results"
@@ -203,6 +204,7 @@ _FIT: Final = Section(
         "scale_covariance": Key(types=(bool,), text="scale errors by the reduced chi2"),
         "n_threads": Key(types=(int,), text="threads, 0 for all cores"),
         "time_limit": Key(types=(float,), text="seconds"),
+        "component_time_limit": Key(types=(float,), text="seconds for each group of sources"),
     },
 )
 _OUTPUT: Final = Section(

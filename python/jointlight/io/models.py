@@ -291,13 +291,20 @@ def _build(
     if tree["kind"] == "group":
         members = [_build(member, images, whole) for member in tree["models"]]
         return Group(members, target=target, name=tree["name"])
+    # Images may have been taken out of it since it was made.
+    own = [images[member["images"][0]] for member in tree["models"]]
+    if len(own) < len(tree["images"]):
+        target = TargetImageList(own) if len(own) > 1 else own[0]
     options = {member["name"]: _options(member) for member in tree["models"]}
     first = tree["models"][0]
     common: dict[str, Any] = {k: first[k] for k in ("amplitude", "psf_convolve")}
     for key in ("window", "psf"):
         common[key] = {name: one[key] for name, one in options.items() if one.get(key) is not None}
     if tree.get("wavelength_degree"):
-        common["wavelength_degree"] = {k: int(v) for k, v in tree["wavelength_degree"].items()}
+        # Ties are as the file has them; a polynomial needs more wavelengths than its degree.
+        most = len({image.wavelength.value for image in own if image.wavelength is not None}) - 1
+        degrees = {k: min(int(v), most) for k, v in tree["wavelength_degree"].items()}
+        common["wavelength_degree"] = {k: v for k, v in degrees.items() if v >= 0}
     if tree.get("motion") is not None:
         motion = dict(tree["motion"])
         common |= {**motion, "reference_epoch": time_from_tree(motion["reference_epoch"])}

@@ -22,6 +22,7 @@ from jointlight.parameters import (
     dependency_order,
     resolve_affine,
 )
+from jointlight.parameters.values import wrap_into
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from jointlight.parameters import Affine
 
 FloatArray = np.ndarray[Any, np.dtype[np.float64]]
+
+_ROUNDING = 1e-12  # of a value and its limit, relative
 
 
 @dataclass
@@ -123,6 +126,7 @@ def plan(
         if single is not None and id(single[0]) in gone and single[0] not in out.heirs:
             heir = Heir(p, single[1], single[2])
             _check_root(single[0], heir, gone)
+            _check_state(single[0], heir)
             out.heirs[single[0]] = heir
     taken = {id(heir.parameter) for heir in out.heirs.values()}
     for p in linear:
@@ -141,6 +145,28 @@ def _check_root(root: Parameter, heir: Heir, gone: set[int]) -> None:
         return
     if not heir.is_equal or any(id(q) in gone for q in tie.inputs):
         raise _refusal(heir.parameter, root)
+
+
+def _check_state(root: Parameter, heir: Heir) -> None:
+    """Raise where the heir's own limits leave no room for what it would take over."""
+    if root.is_tied:
+        return
+    p = heir.parameter
+    low, high = (np.asarray(end) for end in _limits(root, heir))
+    value = root.stored
+    fits = bool(np.all(low < high))
+    if fits and value is not None:
+        there = wrap_into(heir.scale * value + heir.offset, low, high, p.period)
+        # Rounding on a limit is no step outside.
+        slack = _ROUNDING * (1.0 + np.abs(there))
+        fits = bool(np.all((there >= low - slack) & (there <= high + slack)))
+    if not fits:
+        raise InvalidInput(
+            f"{p.label} stays and would take over from {root.label}, which leaves, but its limits "
+            f"{p.limits} do not go with the value {root.value} and the limits {root.limits} of "
+            f"that one. Change {p.label}.limits, call .untie() on it, or pass ties='untie'",
+            argument="models",
+        )
 
 
 def _rewritten(
@@ -211,7 +237,9 @@ def _take_over(root: Parameter, heir: Heir) -> None:
     if value is not None:
         p.limits = None
         sky = root._sky if heir.is_equal else None
-        p.value = sky if sky is not None else scale * value + offset
+        low, high = (np.asarray(end) for end in limits)
+        there = wrap_into(np.asarray(scale * value + offset), low, high, p.period)
+        p.value = sky if sky is not None else np.clip(there, low, high)
     p.limits = limits
     prior = _prior(root, heir)
     p.prior = prior
@@ -226,7 +254,8 @@ def _limits(root: Parameter, heir: Heir) -> tuple[Any, Any]:
     ends = [heir.scale * end + heir.offset for end in root.bounds]
     new_low, new_high = np.minimum(*ends), np.maximum(*ends)
     if root.period is not None and not heir.is_equal:
-        turns = np.round((0.5 * (new_low + new_high) - 0.5 * (low + high)) / root.period)
+        with np.errstate(invalid="ignore"):  # an open range has no middle, and needs no turn
+            turns = np.round((0.5 * (new_low + new_high) - 0.5 * (low + high)) / root.period)
         turns = np.where(np.isfinite(turns), turns, 0.0)
         new_low, new_high = new_low - turns * root.period, new_high - turns * root.period
     return _ends(np.maximum(low, new_low)), _ends(np.minimum(high, new_high))

@@ -162,7 +162,8 @@ class Joint(Group):
             raise invalid(f"target of {self.name!r}", target, "a TargetImageList")
         images = (target,) if isinstance(target, TargetImage) else tuple(target)
         windows = _spread(window, images, "window", single=len(images) == 1)
-        psfs = _spread(psf, images, "psf", single=isinstance(psf, PSF))
+        one_psf = isinstance(psf, PSF) or (isinstance(psf, np.ndarray) and psf.ndim == 2)
+        psfs = _spread(psf, images, "psf", single=one_psf or len(images) == 1)
         members = [
             cls(
                 target=image,

@@ -28,6 +28,9 @@ __all__ = [
     "source_flux",
 ]
 
+_LEAST_AREA = 1e-150  # arcsec^2; its square, in derivatives, is still a number
+_LEAST_BETA = 1.002  # a Moffat profile closer to 1 has its half-light radius beyond all numbers
+
 POGSON = 2.5 / math.log(10.0)  # magnitudes per unit of ln(flux)
 
 # (value, {slot: derivative})
@@ -179,9 +182,9 @@ def half_light_ratio(profile: str, shape: FloatArray) -> tuple[float, float]:
         return 1.0, 0.0
     if profile == "gaussian":
         return math.sqrt(2.0 * math.log(2.0)), 0.0
-    if profile == "moffat" and shape[0] > 1.0:
+    if profile == "moffat" and shape[0] > _LEAST_BETA:
         # 1 - (1 + r^2)^(1 - beta) = 1/2
-        power = 1.0 / (shape[0] - 1.0)
+        power = 1.0 / (float(shape[0]) - 1.0)
         root = 2.0**power
         ratio = math.sqrt(root - 1.0)
         return ratio, -root * math.log(2.0) * power * power / (2.0 * ratio)
@@ -201,7 +204,8 @@ def mean_brightness(component: Component, values: FloatArray) -> Sparse1:
     Returns
     -------
     value : float
-        NaN if the component has no half-light radius.
+        NaN if the component has no half-light radius, or no area: a source that a fit lost may
+        have shrunk to nothing, or grown out of range.
     gradient : dict of int to float
         Derivative by slot.
     """
@@ -213,7 +217,10 @@ def mean_brightness(component: Component, values: FloatArray) -> Sparse1:
     if not math.isfinite(ratio):
         return math.nan, {}
     flux, gradient = component_flux(component, values)
-    area = 2.0 * math.pi * float(values[q]) * (ratio * float(values[scale])) ** 2
+    radius = ratio * float(values[scale])
+    area = 2.0 * math.pi * float(values[q]) * radius * radius
+    if not (area > _LEAST_AREA and math.isfinite(area)):
+        return math.nan, {}
     out = {slot: derivative / area for slot, derivative in gradient.items()}
     mean = flux / area
     out[q] = out.get(q, 0.0) - mean / float(values[q])

@@ -181,6 +181,11 @@ def source_index(result: FitResult, source: str | int) -> int:
         if names.count(source) != 1:
             raise invalid("source", source, "the name of one source", did_you_mean(source, names))
         return names.index(source)
+    whole = isinstance(source, (int, np.integer)) and not isinstance(source, bool)
+    if not whole:
+        raise invalid(
+            "source", source, "the name of a source, or its row", did_you_mean(source, names)
+        )
     if not -len(names) <= source < len(names):
         raise invalid("source", source, f"a row of sources, less than {len(names)}")
-    return source
+    return int(source)
