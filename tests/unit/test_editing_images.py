@@ -278,3 +278,14 @@ def test_angles_at_an_offset_are_handed_over(limits: Any, scale: float) -> None:
         low, high = group["second/PA"].limits
         assert high - low == pytest.approx(100.0)
         assert low <= group["second/PA"].value <= high
+
+
+def test_a_place_on_the_sky_that_is_not_allowed_is_moved() -> None:
+    image = make_image()
+    assert image.reference is not None
+    values = values_for(Sersic)
+    group = Group([Sersic(target=image, name="old", **values | {"center": image.reference})])
+    new = Sersic(target=image, center={"limits": ((1.0, 1.0), (3.0, 3.0))})
+    group.replace("old", new)
+    assert group["old"] is new
+    np.testing.assert_allclose(new["center"].value, (1.0, 1.0))

@@ -82,6 +82,7 @@ def test_a_julian_date_is_told_from_a_modified_one() -> None:
     [
         ({"MJD-OBS": 59000.25}, 59000.25),
         ({"MJD-OBS": 59000.25, "MJD-AVG": 59000.26}, 59000.26),
+        ({"MJD-OBS": 59000.25, "DATE-AVG": "2020-05-31T07:12:00"}, 59000.3),
         ({"DATE-OBS": "2020-05-31T06:00:00"}, 59000.25),
         ({"DATE-OBS": "2020-05-31T06:00:00Z", "MJD-OBS": 59000.25}, 59000.25),
         ({"DATE-OBS": "2020-05-31"}, None),
@@ -98,7 +99,7 @@ def test_time_from_fits(cards: dict[str, Any], mjd: float | None) -> None:
     hdus = fits.HDUList([fits.PrimaryHDU(), fits.ImageHDU(np.ones((5, 5)))])
     for where in (0, 1):
         for hdu in hdus:
-            for card in ("MJD-OBS", "MJD-AVG", "DATE-OBS", "TIMESYS"):
+            for card in ("MJD-OBS", "MJD-AVG", "DATE-OBS", "DATE-AVG", "TIMESYS"):
                 hdu.header.pop(card, None)
         for card, value in cards.items():
             hdus[where].header[card] = value

@@ -217,6 +217,15 @@ def test_images_come_back(options: dict[str, Any], rng: np.random.Generator) -> 
     assert_allclose(twin.pixel_to_plane(x, y), image.pixel_to_plane(x, y), atol=1e-8)
 
 
+def test_images_without_noise_come_back_without(rng: np.random.Generator) -> None:
+    image = jl.TargetImage(
+        rng.normal(size=(9, 11)), pixelscale=1.0, mask=np.eye(9, 11), window=((1, 9), (2, 8))
+    )
+    back = image_from_tree(image_to_tree(image))
+    assert not back.noise_known
+    assert_array_equal(back.weight, image.weight)
+
+
 def test_poisson_images_come_back() -> None:
     image = jl.TargetImage(np.full((9, 9), 4.0), pixelscale=1.0, likelihood="poisson", gain=2.0)
     twin = image_from_tree(image_to_tree(image))

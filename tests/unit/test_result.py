@@ -340,6 +340,8 @@ def test_a_second_fit_leaves_the_first_result_alone() -> None:
 
 def test_pickle(result: FitResult) -> None:
     twin = pickle.loads(pickle.dumps(result))
+    for array in (twin.values, twin.covariance, twin.chi2_images):
+        assert not array.flags.writeable
     assert twin.status == result.status
     assert_array_equal(twin.values, result.values)
     assert_allclose(twin.sources["mag_a"].value, result.sources["mag_a"].value)

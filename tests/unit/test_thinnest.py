@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Data that want an ellipse thinner than may be drawn: its axis ratio is at a limit, the rest sound."""
+"""Data that want an ellipse thinner than may be drawn: q is at a limit, the rest is sound."""
 
 from __future__ import annotations
 
@@ -37,7 +37,8 @@ def test_the_axis_ratio_is_at_its_limit_and_the_others_have_errors():
     free = [i for i in range(len(v)) if i != at]
     expected = np.linalg.inv(jacobian[free] @ jacobian[free].T)
     found = np.asarray(result.raw_covariance)
-    assert np.isnan(found[at]).all() and np.isnan(found[:, at]).all()
+    assert np.isnan(found[at]).all()
+    assert np.isnan(found[:, at]).all()
     sigma = np.sqrt(np.diag(expected))
     np.testing.assert_allclose(
         found[np.ix_(free, free)] / np.outer(sigma, sigma),

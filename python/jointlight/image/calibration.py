@@ -161,13 +161,13 @@ class Calibration(Mapping[str, Parameter]):
     def moved(self, by: tuple[float, float]) -> dict[str, dict[str, Any]]:
         """Settings of the same map about a pivot that is `by` (arcsec) farther East and North."""
         settings = self.settings
-        if "shift" in settings:
-            angle = np.radians(float(self["rotation"]))
-            c, s = np.cos(angle), np.sin(angle)
-            # North to East: the axis that points North gains an Eastern part.
-            bend = float(self["scale"]) * np.array([[c, s], [-s, c]]) - np.eye(2)
-            offset = bend @ np.asarray(by) if np.any(bend != 0.0) else np.zeros(2)
-            shift = self["shift"]
+        shift = self["shift"]
+        angle = np.radians(float(self["rotation"]))
+        c, s = np.cos(angle), np.sin(angle)
+        # North to East: the axis that points North gains an Eastern part.
+        bend = float(self["scale"]) * np.array([[c, s], [-s, c]]) - np.eye(2)
+        offset = bend @ np.asarray(by)
+        if "shift" in settings and np.any(bend != 0.0):
             settings["shift"]["value"] = np.asarray(shift.value) + offset
             settings["shift"]["limits"] = tuple(end + offset for end in shift.bounds)
             if shift.prior is not None:

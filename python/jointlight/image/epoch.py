@@ -23,8 +23,7 @@ if TYPE_CHECKING:
 TimeLike: TypeAlias = Time | float | str | datetime
 WavelengthLike: TypeAlias = u.Quantity | float
 
-_MJD_CARDS = ("MJD-AVG", "MJD-OBS")
-_DATE_CARDS = ("DATE-AVG", "DATE-OBS")
+_CARDS = (("MJD-AVG", "DATE-AVG"), ("MJD-OBS", "DATE-OBS"))  # the middle, and often the start
 _SCALES = {"UTC": "utc", "TT": "tt", "TAI": "tai", "TDB": "tdb", "TCB": "tcb", "TCG": "tcg"}
 _SAME_DAY = 1.0  # days; cards that differ by more contradict each other
 _MJD_RANGE = (-100_000.0, 200_000.0)  # years 1585 to 2406; a Julian date is far outside
@@ -72,7 +71,12 @@ def header_time(headers: Sequence[fits.Header]) -> Time | None:
         scale = _SCALES.get(str(header.get("TIMESYS", "UTC")).strip().upper(), "")
         if not scale:
             continue
-        found = [*_by_number(header, scale), *_by_date(header, scale)]
+        found = [
+            time
+            for number, date in _CARDS
+            for time in (_by_number(header.get(number), scale), _by_date(header.get(date), scale))
+            if time is not None
+        ]
         if found and max(abs(t.mjd - found[0].mjd) for t in found) <= _SAME_DAY:
             return found[0]
         if found:
@@ -80,27 +84,21 @@ def header_time(headers: Sequence[fits.Header]) -> Time | None:
     return None
 
 
-def _by_number(header: fits.Header, scale: str) -> list[Time]:
-    values = [header.get(card) for card in _MJD_CARDS]
-    return [
-        Time(float(value), format="mjd", scale=scale)
-        for value in values
-        # 0 stands for "not known" in more than one survey.
-        if isinstance(value, Real) and 0.0 < float(value) < _MJD_RANGE[1]
-    ]
+def _by_number(value: object, scale: str) -> Time | None:
+    # 0 stands for "not known" in more than one survey.
+    if isinstance(value, Real) and 0.0 < float(value) < _MJD_RANGE[1]:
+        return Time(float(value), format="mjd", scale=scale)
+    return None
 
 
-def _by_date(header: fits.Header, scale: str) -> list[Time]:
-    found = []
-    for card in _DATE_CARDS:
-        text = str(header.get(card, "")).strip()
-        if "T" not in text:
-            continue
-        try:
-            found.append(Time(text.rstrip("Z"), format="isot", scale=scale))
-        except ValueError:
-            continue
-    return found
+def _by_date(value: object, scale: str) -> Time | None:
+    text = str(value).strip() if value is not None else ""
+    if "T" not in text:
+        return None
+    try:
+        return Time(text.rstrip("Z"), format="isot", scale=scale)
+    except ValueError:
+        return None
 
 
 def parse_wavelength(wavelength: Any) -> float | None:

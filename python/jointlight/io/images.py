@@ -100,6 +100,7 @@ def image_to_tree(image: TargetImage) -> dict[str, Any]:
         "name": image.name,
         "data": np.array(image.data),
         "weight": np.array(image.weight),
+        "noise_known": image.noise_known,
         "mask": np.array(image.mask),
         "window": [[int(v) for v in pair] for pair in image.window],
         "zeropoint": image.zeropoint,
@@ -193,7 +194,10 @@ def image_from_tree(tree: Mapping[str, Any]) -> TargetImage:
         options["time"] = time_from_tree(tree["time"])
     options["wavelength"] = tree.get("wavelength_um")
     options["window"] = tuple(tuple(pair) for pair in tree["window"])
-    options["gain" if tree["likelihood"] == "poisson" else "weight"] = np.array(tree["weight"])
+    if tree["likelihood"] == "poisson":
+        options["gain"] = np.array(tree["weight"])
+    elif tree.get("noise_known", True):  # otherwise errors are to be scaled, as they were
+        options["weight"] = np.array(tree["weight"])
     options["mask"] = np.array(tree["mask"])
     if tree["psf"] is not None:
         options["psf"] = psf_from_tree(tree["psf"])

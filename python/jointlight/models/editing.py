@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from jointlight.errors import Described, InvalidInput, invalid
 
 from .base import Model
@@ -115,7 +117,10 @@ def merge_into(group: Group, other: Any) -> None:
     new = [member for member in members_of(other) if id(member) not in known]
     images = [image for image in other.images_modelled if image not in group.images_modelled]
     if new:
-        # Before anything is changed: this refuses images that do not go together.
+        # Before anything is changed, planes of images included: the last one refuses images that
+        # do not go together.
+        _refuse_circle(group, new)
+        group._check_leaves((*group.models, *new))
         target = group._grown_target((*group.models, *new), images)
         add(group, new, rename=True)
         group._target = target
@@ -233,7 +238,9 @@ def _start_like(old: Parameter, new: Parameter) -> None:
     value = old.array
     if value is None or new.is_tied or new.array is not None:
         return
-    if old._sky is not None and not old.is_tied:
+    low, high = new.bounds
+    allowed = bool(np.all((value >= low) & (value <= high)))
+    if old._sky is not None and not old.is_tied and allowed:
         new.value = old._sky
     else:
         new.propose(value)

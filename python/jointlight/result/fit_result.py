@@ -604,3 +604,10 @@ class FitResult:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
+        covariance: Any = self.raw_covariance
+        parts = [covariance]
+        if sparse.issparse(covariance):
+            parts = [covariance.data, covariance.indices, covariance.indptr]
+        for array in (*state.values(), *parts):  # pickles forget that arrays are read-only
+            if isinstance(array, np.ndarray):
+                array.setflags(write=False)
