@@ -20,7 +20,9 @@ void report(const py::object& callback, const IterationRecord& record,
   state["v"] = to_array(v);
   try {
     const py::object answer = callback(state);
-    if (!answer.is_none() && PyObject_IsTrue(answer.ptr()) == 0) throw Interrupt();
+    const int go_on = answer.is_none() ? 1 : PyObject_IsTrue(answer.ptr());
+    if (go_on < 0) throw py::error_already_set();
+    if (go_on == 0) throw Interrupt();
   } catch (py::error_already_set& error) {
     if (error.matches(PyExc_KeyboardInterrupt)) throw Interrupt();
     throw;
@@ -81,9 +83,10 @@ py::dict run_fit(SceneHandle& handle, const Array& v, const py::dict& options,
     SceneHandle::Lease lease(handle);
     std::unique_ptr<Backend> own;
     const auto replan = [&](std::shared_ptr<const Scene> scene) {
-      handle.replace(scene);
+      auto layout = handle.replace(scene);
+      own.reset();
       own = handle.make_backend(scene);
-      return Plan{scene, std::make_shared<const NormalLayout>(*scene), own.get()};
+      return Plan{std::move(scene), std::move(layout), own.get()};
     };
     result =
         fit_scene({lease.scene(), lease.layout(), &lease.backend()},

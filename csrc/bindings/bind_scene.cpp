@@ -158,6 +158,8 @@ void bind_scene(py::module_& m) {
            py::arg("callback") = py::none(), py::arg("active") = py::none())
       .def("covariance_columns", &covariance_columns, py::arg("v"), py::arg("held"),
            py::arg("indices"))
+      .def("held_together",
+           [](SceneHandle& handle) { return handle.scene()->parameters().chart_groups(); })
       .def("describe", &describe_scene);
 }
 

@@ -34,11 +34,14 @@ class SceneHandle {
   }
 
   // Calls under way keep the plan they started with.
-  void replace(std::shared_ptr<const Scene> scene) {
+  std::shared_ptr<const NormalLayout> replace(std::shared_ptr<const Scene> scene) {
+    auto layout = std::make_shared<const NormalLayout>(*scene);
+    std::vector<std::unique_ptr<Backend>> old;  // let go outside the lock
     const std::lock_guard lock(mutex_);
     scene_ = std::move(scene);
-    layout_ = std::make_shared<const NormalLayout>(*scene_);
-    idle_.clear();
+    layout_ = layout;
+    old.swap(idle_);
+    return layout;
   }
 
   // A scene with a backend of this call's own, returned to the store afterwards.

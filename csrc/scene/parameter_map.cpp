@@ -400,6 +400,13 @@ void ParameterMap::covariance_to_natural(std::span<const double> x,
   }
 }
 
+double ParameterMap::at_limit(int i, double value) const {
+  for (const double limit : {spec_.lower[at(i)], spec_.upper[at(i)]}) {
+    if (std::isfinite(limit) && std::abs(value - limit) <= 1e-13 * std::abs(limit)) return limit;
+  }
+  return value;
+}
+
 double ParameterMap::natural_covariance(std::span<const double> x, int i, int j,
                                         const std::function<double(int, int)>& internal) const {
   int columns_i[3], columns_j[3], n_i = 0, n_j = 0;

@@ -79,6 +79,9 @@ class ParameterMap {
   // Row-major [n][n] covariance of x -> of v.
   void covariance_to_natural(std::span<const double> x, std::vector<double>& covariance) const;
 
+  // A natural value off its limit by no more than a chart's rounding: the limit itself.
+  double at_limit(int i, double value) const;
+
   // Covariance of v_i and v_j from that of x, given entry by entry.
   double natural_covariance(std::span<const double> x, int i, int j,
                             const std::function<double(int, int)>& internal) const;

@@ -159,8 +159,9 @@ void Descent::examine() {
 void Descent::choose_resting() {
   if (single()) return;
   bool any_moves = false;
+  const double short_norm = resting_norm * std::sqrt(variance());
   for (Damping& d : dampings_) {
-    d.resting = d.stalled || (full_.status == Factorization::ok && d.full_norm < resting_norm);
+    d.resting = d.stalled || (full_.status == Factorization::ok && d.full_norm < short_norm);
     any_moves = any_moves || !d.resting;
   }
   if (any_moves) return;
@@ -175,12 +176,16 @@ double Descent::open_gain() const {
   return sum;
 }
 
+// Of chi2's unit: a poor fit (or understated errors) is no reason to stop farther from its minimum,
+// and weights that are not inverse variances leave chi2 in a unit of its own.
+double Descent::variance() const {
+  const auto n_data = static_cast<double>(region_.n_data);
+  return n_data > 0.0 ? std::min(1.0, best_.chi2 / n_data) : 0.0;
+}
+
 // Decrease of chi2 not worth an evaluation.
 double Descent::untried_decrease() const {
-  const auto n_data = static_cast<double>(region_.n_data);
-  // A poor fit (or understated errors) is no reason to stop farther from its minimum.
-  const double variance = n_data > 0.0 ? std::min(1.0, best_.chi2 / n_data) : 0.0;
-  return options_.ftol * std::max(untried_ftol * best_.chi2, untried_data * variance);
+  return options_.ftol * std::max(untried_ftol * best_.chi2, untried_data * variance());
 }
 
 // The tests at the best point, whose full step is known; trial_ is the step that led there, or one
@@ -222,7 +227,8 @@ std::optional<Status> Descent::converged() const {
 Status Descent::stuck() const {
   if (n_finite_ == 0 && n_non_finite_ > 0) return Status::non_finite;
   if (full_.status != Factorization::ok) return Status::degenerate;
-  if (open_gain() <= options_.ftol * best_.chi2 || n_small_ > 0) return Status::converged_ftol;
+  if (open_gain() <= std::max(options_.ftol, options_.chi2_noise) * best_.chi2 || n_small_ > 0)
+    return Status::converged_ftol;
   if (full_norm_ <= options_.xtol * scaled_norm(best_.x)) return Status::converged_xtol;
   return Status::no_decrease;
 }

@@ -140,6 +140,8 @@ class Descent {
   void examine();
   std::optional<Status> converged() const;
   double untried_decrease() const;
+  double variance() const;
+  double faint() const { return variance() * faint_gain_; }
   Status stuck() const;
 
   Region region_;
@@ -148,7 +150,7 @@ class Descent {
   Point best_, next_;
   Trial trial_;
   std::vector<Damping> dampings_;  // [parts]
-  double faint_gain_;              // of chi2, not worth a step of one part
+  double faint_gain_;              // of chi2 over its variance, not worth a step of one part
   DampedSolver solver_;
   std::vector<double> diagonal_;              // [n] running maximum of diag H
   std::vector<double> damping_, low_, high_;  // [n] arguments of the last solve

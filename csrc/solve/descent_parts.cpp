@@ -102,24 +102,26 @@ void Descent::find_stalled() {
     Damping& d = dampings_[k];
     if (d.resting || (!undo_.empty() && undo_[k] != 0)) continue;
     // A short step that keeps its promise is only damped, and the next one will be longer.
-    const bool poor = d.full_predicted < faint_gain_ || d.gain < kept_gain;
-    d.n_faint = d.predicted < faint_gain_ && poor ? d.n_faint + 1 : 0;
+    const bool poor = d.full_predicted < faint() || d.gain < kept_gain;
+    d.n_faint = d.predicted < faint() && poor ? d.n_faint + 1 : 0;
     d.stalled = d.n_faint >= max_faint_steps;
   }
 }
 
 // Decrease of chi2 over idle_trials that is not worth them.
-double Descent::idle_gain() const { return idle_gain_each * static_cast<double>(dampings_.size()); }
+double Descent::idle_gain() const {
+  return idle_gain_each * variance() * static_cast<double>(dampings_.size());
+}
 
 // At the end, parts that the full step still promises something are started once more with fresh
 // damping, as long as that helps: along a curved valley the damping had only risen.
 bool Descent::try_afresh() {
   if (single() || full_.status != Factorization::ok || n_fresh_ >= max_fresh) return false;
-  if (n_fresh_ > 0 && fresh_chi2_ - best_.chi2 < std::max(fresh_gain * faint_gain_, idle_gain()))
+  if (n_fresh_ > 0 && fresh_chi2_ - best_.chi2 < std::max(fresh_gain * faint(), idle_gain()))
     return false;
   bool any = false;
   for (Damping& d : dampings_) {
-    if (d.full_predicted < faint_gain_) continue;
+    if (d.full_predicted < faint()) continue;
     any = true;
     d.stalled = false;
     d.n_faint = 0;
@@ -139,6 +141,8 @@ bool Descent::try_afresh() {
 // With many parts, each solve is dear and some part is always too long: it is cut. Blends may turn
 // what is left uphill; then the parts that were cut are damped instead.
 bool Descent::search_many() {
+  const auto moves = [](const Damping& d) { return !d.resting; };
+  if (std::none_of(dampings_.begin(), dampings_.end(), moves)) return false;
   for (int k = 0; k < most_solves; ++k) {
     for (std::size_t i = 0; i < damping_.size(); ++i) damping_[i] = dampings_[home(i)].lambda;
     trial_.step = solve(true);
@@ -157,9 +161,17 @@ bool Descent::search_many() {
       if (trial_.step.predicted > options_.chi2_noise * best_.chi2) break;
     }
     const bool any_cut = std::any_of(cut.begin(), cut.end(), [](double c) { return c < 1.0; });
+    // Damping only lowers what a whole step promises.
+    if (solved && !any_cut && trial_.step.predicted >= 0.0) break;
+    bool raised = false;
     for (std::size_t p = 0; p < cut.size(); ++p) {
-      if (!solved || !any_cut || cut[p] < 1.0) dampings_[p].lambda *= damping_growth;
+      Damping& d = dampings_[p];
+      if (d.resting || d.lambda > options_.max_lambda || (solved && any_cut && cut[p] == 1.0))
+        continue;
+      d.lambda *= damping_growth;
+      raised = true;
     }
+    if (!raised) break;
   }
   for (const Damping& d : dampings_) {
     if (!d.resting) trial_.lambda = std::max(trial_.lambda, d.lambda);
@@ -178,6 +190,7 @@ void Descent::repair() {
   trial_.step.predicted = 0.0;
   for (const Damping& d : dampings_) trial_.step.predicted += d.predicted;
   trial_.norm = scaled_norm(trial_.step.p);
+  trial_.actual = trial_.gain = std::numeric_limits<double>::quiet_NaN();
 }
 
 // By how much the trial raised a part's chi2.
@@ -200,7 +213,7 @@ std::vector<std::uint8_t> Descent::blamed(double& losses) const {
   for (std::size_t k = 0; k < n; ++k) {
     const double lost = loss(k);
     // Blended parts trade light: what one's pixels lose, others' may gain.
-    double promise = faint_gain_;
+    double promise = faint();
     for (const int j : dampings_[k].touching) {
       const Damping& d = dampings_[static_cast<std::size_t>(j)];
       if (!d.resting) promise += std::max(d.predicted, 0.0);
@@ -299,7 +312,8 @@ void Descent::raise_part(std::size_t k, double lost) {
   Damping& d = dampings_[k];
   // Minimum of the parabola through chi2, its slope and the failed trial.
   double shrink = 0.25;
-  if (std::isfinite(lost)) shrink = std::clamp(0.5 * d.slope / (d.slope - lost), 0.1, 0.5);
+  if (std::isfinite(lost) && d.slope != lost)
+    shrink = std::clamp(0.5 * d.slope / (d.slope - lost), 0.1, 0.5);
   if (d.norm > 0.0) d.max_norm = shrink * d.norm;
   // Among many parts, the length is what is limited: any of them may be blamed for another's step.
   d.lambda = many() ? std::min(d.lambda * d.growth, std::max(d.lambda, many_parts_lambda))

@@ -2,6 +2,9 @@
 #include "solve/normal_layout.hpp"
 
 #include <algorithm>
+#include <limits>
+
+#include "base/error.hpp"
 
 namespace jointlight {
 namespace {
@@ -72,9 +75,20 @@ void NormalLayout::make_pattern(const Scene& scene) {
   const int n = scene.parameters().n_free();
   std::vector<std::vector<int>> groups = scene.parameters().chart_groups();
   std::vector<std::vector<int>> own(at(n_sources));
+  std::vector<int> owner(at(n), -1);  // -2: of several sources
+  for (std::size_t t = 0; t < tiles.size(); ++t) {
+    const int source = scene.tiles()[t].source;
+    for (const int i : tiles[t].free) {
+      int& o = owner[at(i)];
+      o = o == -1 || o == source ? source : -2;
+    }
+  }
+  // What an image's sources share would couple each of them across all images.
   for (std::size_t t = 0; t < tiles.size(); ++t) {
     std::vector<int>& list = own[at(scene.tiles()[t].source)];
-    list.insert(list.end(), tiles[t].free.begin(), tiles[t].free.end());
+    for (const int i : tiles[t].free) {
+      if (owner[at(i)] >= 0) list.push_back(i);
+    }
   }
   for (auto& list : own) {
     sort_unique(list);
@@ -102,6 +116,8 @@ void NormalLayout::make_pattern(const Scene& scene) {
     rows.push_back(j);
     sort_unique(rows);
     pattern.row.insert(pattern.row.end(), rows.begin(), rows.end());
+    require(pattern.row.size() < static_cast<std::size_t>(std::numeric_limits<int>::max()),
+            "the normal equations of this scene have too many entries for one solve");
     pattern.column_start.push_back(pattern.nonzeros());
     std::vector<int>().swap(rows);
   }

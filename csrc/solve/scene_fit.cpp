@@ -217,7 +217,7 @@ SceneFit fit_scene(const Plan& plan, std::span<const double> start,
     outcome = levenberg_marquardt(problem, std::move(x), rest, moves);
     const std::vector<double> natural = map.to_natural(outcome.x);
     for (std::size_t i = 0; i < natural.size(); ++i) {
-      if (moves[i] != 0) result.natural[i] = natural[i];
+      if (moves[i] != 0) result.natural[i] = map.at_limit(static_cast<int>(i), natural[i]);
     }
     to_natural(map, problem.pattern(), outcome);
     result.n_pixels_tiles = scene.owned_pixels();
@@ -225,6 +225,8 @@ SceneFit fit_scene(const Plan& plan, std::span<const double> start,
       problem.chi2(outcome.x);
     } catch (const Interrupt&) {
       outcome.status = Status::interrupted;
+      outcome.message = describe(outcome.status);
+      outgrown = false;
     }
     result.chi2_tiles = problem.chi2_tiles();
     result.chi2_tiles.resize(scene.tiles().size(), std::numeric_limits<double>::quiet_NaN());
@@ -242,7 +244,14 @@ SceneFit fit_scene(const Plan& plan, std::span<const double> start,
     outcome = joined(std::move(outcome), std::move(before));
     if (!again) return result;
     before = std::move(outcome);
-    result.plan = replan(std::make_shared<const Scene>(scene.respecified(result.natural)));
+    try {
+      result.plan = replan(std::make_shared<const Scene>(scene.respecified(result.natural)));
+    } catch (const Interrupt&) {
+      result.outcome = std::move(before);
+      result.outcome.status = Status::interrupted;
+      result.outcome.message = describe(result.outcome.status);
+      return result;
+    }
   }
 }
 

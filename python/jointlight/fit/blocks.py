@@ -125,6 +125,10 @@ def make_blocks(
             active &= ~taken
             taken |= active
     named.append(("others", times == 0))
+    for group in scene.core.held_together():
+        # the parameters of one ellipse move together, in every block that has one of them
+        for _, active in named:
+            active[group] = active[group].any()
     return [Block(name, active) for name, active in named if active.any()]
 
 

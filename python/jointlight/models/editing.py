@@ -104,6 +104,7 @@ def replace(group: Group, old: Any, new: Any) -> None:
     target = parent._grown_target(members)
     for a, b in heirs:
         _start_like(a, b)
+    _start_there(before, new)
     changes.apply()
     _install(parent, members, target, names)
 
@@ -231,6 +232,23 @@ def _alike(old: Model, new: Model) -> list[tuple[Parameter, Parameter]]:
         for path, p in old.named_parameters()
         if path in theirs and theirs[path].shape == p.shape and theirs[path].unit == p.unit
     ]
+
+
+def _start_there(old: Model, new: Model) -> None:
+    """Start the components of several in place of one where that was, so that none wanders off."""
+    if len(new.leaves()) == len(old.leaves()):
+        return
+    first: dict[str, dict[int, Parameter]] = {}
+    for leaf in old.leaves():
+        for name in ("center", "q", "PA"):
+            if name in leaf.parameters:
+                first.setdefault(name, {}).setdefault(id(leaf.target), leaf.parameters[name])
+    for leaf in new.leaves():
+        for name, known in first.items():
+            if name in leaf.parameters:
+                _start_like(
+                    known.get(id(leaf.target), next(iter(known.values()))), leaf.parameters[name]
+                )
 
 
 def _start_like(old: Parameter, new: Parameter) -> None:

@@ -101,7 +101,10 @@ def component_flux(component: Component, values: FloatArray) -> Sparse1:
 
     axis_ratio, scale = component.slots[2], component.slots[4]
     shape = list(component.slots[5:-1])
-    f0, df0 = _core.flux_factor(component.profile, np.ascontiguousarray(values[shape]))
+    try:
+        f0, df0 = _core.flux_factor(component.profile, np.ascontiguousarray(values[shape]))
+    except ValueError:  # a shape outside its domain, as a tie may give: one source without a flux
+        f0, df0 = np.nan, np.full(len(shape), np.nan)
     a, q, s = (float(values[i]) for i in (amplitude, axis_ratio, scale))
     gradient = {amplitude: s * s * q * f0, axis_ratio: a * s * s * f0, scale: 2 * a * s * q * f0}
     for slot, derivative in zip(shape, np.atleast_1d(df0), strict=True):
