@@ -227,9 +227,9 @@ std::optional<Status> Descent::converged() const {
 Status Descent::stuck() const {
   if (n_finite_ == 0 && n_non_finite_ > 0) return Status::non_finite;
   if (full_.status != Factorization::ok) return Status::degenerate;
-  if (open_gain() <= std::max(options_.ftol, options_.chi2_noise) * best_.chi2 || n_small_ > 0)
-    return Status::converged_ftol;
+  if (open_gain() <= options_.ftol * best_.chi2 || n_small_ > 0) return Status::converged_ftol;
   if (full_norm_ <= options_.xtol * scaled_norm(best_.x)) return Status::converged_xtol;
+  if (open_gain() <= options_.chi2_noise * best_.chi2) return Status::converged_ftol;
   return Status::no_decrease;
 }
 
