@@ -73,6 +73,24 @@ def test_ways_to_say_which(field: Group, wanted: Any) -> None:
         assert_array_equal(a, b)
 
 
+def test_labels_and_all_skies() -> None:
+    image = make_image("r")
+    values = values_for(Sersic)
+    members = [
+        Sersic(target=image, name="7", **values),
+        Sersic(target=image, name="12", **(values | {"center": (3.0, 1.0)})),
+        FlatSky(target=image, name="sky r", I0=0.4),
+    ]
+    field = Group(members, target=image)
+    close(field.image(exclude=[7]), field.image(exclude=["7"]))
+    close(field.image(only=np.int64(12)), members[1].image())
+    close(field.image(exclude="sky"), members[0].image() + members[1].image())
+    with pytest.raises(InvalidInput, match="no member or source '8'"):
+        field.image(exclude=[8])
+    with pytest.raises(InvalidInput, match="exclude"):
+        field.image(exclude=[True])
+
+
 def test_one_band_of_a_member_and_nothing_at_all(field: Group) -> None:
     r, w1 = field.images(exclude="a/r")
     close(w1, field.image("W1"))

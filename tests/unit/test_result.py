@@ -23,6 +23,7 @@ from jointlight.result.derived import (
     half_light_ratio,
     mean_brightness,
 )
+from jointlight.result.slots import Derived
 from jointlight.result.summary import format_value
 from jointlight.scene import propagate
 from reference import small_problem
@@ -693,3 +694,28 @@ def test_names_are_taken_as_they_are_printed() -> None:
     assert values["a.Re"] == values["a/Re"] == 2.0
     with pytest.raises(KeyError, match=r"(?i)did you mean"):
         values["gal/Ree"]
+
+
+@pytest.mark.parametrize(
+    ("value", "error", "text"),
+    [
+        (2.66773291, 0.0041763, "2.6677 ± 0.0042 mag"),
+        (12345.678, 321.0, "12346 ± 321 mag"),
+        (1.5, np.nan, "1.5 ± nan mag"),
+        (0.0, 0.0, "0 ± 0 mag"),
+        (1e-9, 2e-11, "1e-09 ± 2e-11 mag"),
+    ],
+)
+def test_derived_values_print_with_two_digits_of_their_errors(value, error, text):
+    one = Derived(
+        value=np.array(value), error=np.array(error), covariance=np.array([[error**2]]), unit="mag"
+    )
+    assert str(one) == text
+    assert repr(one) == f"Derived({text})"
+    two = Derived(
+        value=np.array([value, value]),
+        error=np.array([error, error]),
+        covariance=np.full((2, 2), error**2),
+        unit="",
+    )
+    assert str(two) == f"[{text[:-4]}, {text[:-4]}]"

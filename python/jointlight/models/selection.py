@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from jointlight.errors import InvalidInput, did_you_mean, invalid
 
 from .sources import Source
@@ -64,8 +66,12 @@ class Finder:
         self._sources: dict[str, Source] | None = None
 
     def find(self, wanted: object) -> list[Model]:
-        """The models meant by a name, a path, a model, a source, or several of them."""
-        if isinstance(wanted, str) or hasattr(wanted, "leaves") or isinstance(wanted, Source):
+        """The models meant by a name, a path, a label, a model, a source, or several of them.
+
+        ``"sky"`` means all skies where no model or source is called so.
+        """
+        single = isinstance(wanted, (str, int, np.integer, Source)) or hasattr(wanted, "leaves")
+        if single and not isinstance(wanted, bool):
             wanted = [wanted]
         try:
             items = list(wanted)  # type: ignore[call-overload]
@@ -79,6 +85,8 @@ class Finder:
         return {id(leaf): leaf for one in self.find(wanted) for leaf in one.leaves()}
 
     def _find_one(self, item: object) -> Sequence[Model]:
+        if isinstance(item, (int, np.integer)) and not isinstance(item, bool):
+            item = str(item)  # a label of a segmentation map
         if isinstance(item, str):
             return self._named(item)
         if isinstance(item, Source):
@@ -122,6 +130,10 @@ class Finder:
             )
         if name == model.name and not getattr(model, "models", ()):
             return [model]
+        if name == "sky":
+            skies = [leaf for leaf in model.leaves() if leaf.is_sky]
+            if skies:
+                return skies
         known = [member.name for member in getattr(model, "models", ())]
         known += [source for source in self._sources if source not in known]
         raise InvalidInput(

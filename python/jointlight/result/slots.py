@@ -116,11 +116,24 @@ class Derived:
         yield self.value
         yield self.error
 
-    def __repr__(self) -> str:
+    def __str__(self) -> str:
+        """Values with two digits of their errors, ``2.6677 ± 0.0042 mag``."""
+        pairs = [_with_error(v, e) for v, e in zip(self.value.flat, self.error.flat, strict=True)]
         unit = f" {self.unit}" if self.unit else ""
-        if self.value.ndim == 0:
-            return f"Derived({float(self.value):.8g} ± {float(self.error):.2g}{unit})"
-        return f"Derived(value={self.value!r}, error={self.error!r}{unit})"
+        return (pairs[0] if self.value.ndim == 0 else f"[{', '.join(pairs)}]") + unit
+
+    def __repr__(self) -> str:
+        return f"Derived({self})"
+
+
+def _with_error(value: float, error: float) -> str:
+    if not (np.isfinite(value) and np.isfinite(error) and error > 0):
+        return f"{value:.8g} ± {error:.2g}"
+    decimals = 1 - int(np.floor(np.log10(error)))
+    if not -6 < decimals < 12:
+        return f"{value:.8g} ± {error:.2g}"
+    decimals = max(decimals, 0)
+    return f"{value:.{decimals}f} ± {error:.{decimals}f}"
 
 
 class SlotValues(Mapping[str, float]):
