@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <utility>
 
+#include "base/sorted.hpp"
 #include "solve/bracket.hpp"
 #include "solve/descent.hpp"
 
@@ -54,11 +55,6 @@ void each_pair(const SparsePattern& pattern, const Visit& visit) {
 void add_once(std::vector<int>& list, std::size_t value) {
   const int v = static_cast<int>(value);
   if (list.empty() || list.back() != v) list.push_back(v);
-}
-
-void sort_unique(std::vector<int>& list) {
-  std::sort(list.begin(), list.end());
-  list.erase(std::unique(list.begin(), list.end()), list.end());
 }
 
 }  // namespace

@@ -5,16 +5,12 @@
 #include <limits>
 
 #include "base/error.hpp"
+#include "base/sorted.hpp"
 
 namespace jointlight {
 namespace {
 
 std::size_t at(int i) { return static_cast<std::size_t>(i); }
-
-void sort_unique(std::vector<int>& values) {
-  std::sort(values.begin(), values.end());
-  values.erase(std::unique(values.begin(), values.end()), values.end());
-}
 
 }  // namespace
 

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <stdexcept>
 
+#include "base/sorted.hpp"
 #include "solve/disjoint_sets.hpp"
 
 namespace jointlight {
@@ -48,8 +49,7 @@ SparsePattern SparsePattern::from_pairs(int n, std::vector<std::pair<int, int>> 
     if (i < j) std::swap(i, j);
   }
   for (int j = 0; j < n; ++j) pairs.emplace_back(j, j);
-  std::sort(pairs.begin(), pairs.end());
-  pairs.erase(std::unique(pairs.begin(), pairs.end()), pairs.end());
+  sort_unique(pairs);
   SparsePattern pattern{
       .n = n, .column_start = std::vector<int>(static_cast<std::size_t>(n) + 1, 0), .row = {}};
   pattern.row.reserve(pairs.size());

@@ -3,34 +3,11 @@
 
 from __future__ import annotations
 
-import importlib
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from astropy.io import fits
-
-EXAMPLES = Path(__file__).parents[2] / "examples"
-
-
-@pytest.fixture
-def example(monkeypatch):
-    """Runs an example's comparison; skips with its message where the data are absent."""
-
-    def run(name: str) -> tuple[Any, Path, Any]:
-        monkeypatch.syspath_prepend(str(EXAMPLES))
-        module = importlib.import_module(name)
-        shared = importlib.import_module("shared")
-        try:
-            folder = shared.data_folder(module.NAME)
-        except SystemExit as absent:
-            pytest.skip(str(absent))
-        comparison = module.compare(folder)
-        print(comparison)
-        return comparison, folder, module
-
-    return run
 
 
 def aperture_sum(data: np.ndarray, x: float, y: float, radius: float) -> float:
@@ -42,8 +19,8 @@ def aperture_sum(data: np.ndarray, x: float, y: float, radius: float) -> float:
 
 
 @pytest.mark.slow
-def test_bass_mzls_two_instruments(example, tmp_path):
-    comparison, folder, module = example("bass_mzls_two_instruments")
+def test_bass_mzls_two_instruments(run_example, tmp_path):
+    module, comparison, folder = run_example("bass_mzls_two_instruments")
     values = comparison.values
     assert values["success"]
     assert values["turn"] == pytest.approx(180.0, abs=2.0)
@@ -117,9 +94,9 @@ def drawn_by_galsim(galsim: Any, source: Any, image: Any, shift: np.ndarray) -> 
 
 
 @pytest.mark.slow
-def test_hst_hsc_fluxes_are_those_of_galsim(example):
+def test_hst_hsc_fluxes_are_those_of_galsim(run_example):
     galsim = pytest.importorskip("galsim")
-    comparison, _, module = example("hst_hsc_blend")
+    module, comparison, _ = run_example("hst_hsc_blend")
     result = comparison.results["both"]
     for image in result.images:
         if image.name not in ("F814W", "g", "i"):
@@ -138,8 +115,8 @@ def test_hst_hsc_fluxes_are_those_of_galsim(example):
 
 
 @pytest.mark.slow
-def test_hst_hsc_blend(example, tmp_path):
-    comparison, folder, module = example("hst_hsc_blend")
+def test_hst_hsc_blend(run_example, tmp_path):
+    module, comparison, folder = run_example("hst_hsc_blend")
     values = comparison.values
     assert values["success"]
     assert all(0.8 < c < 1.4 for c in values["chi2_per_pixel"].values())
@@ -174,8 +151,8 @@ def test_hst_hsc_blend(example, tmp_path):
 
 
 @pytest.mark.slow
-def test_hsc_cosmos_grizy(example, tmp_path):
-    comparison, folder, module = example("hsc_cosmos_grizy")
+def test_hsc_cosmos_grizy(run_example, tmp_path):
+    module, comparison, folder = run_example("hsc_cosmos_grizy")
     values = comparison.values
     assert values["success"]
     assert values["reduced_chi2"] < 1.6
@@ -202,9 +179,9 @@ def test_hsc_cosmos_grizy(example, tmp_path):
 
 
 @pytest.mark.slow
-def test_jwst_two_epochs(example, tmp_path):
+def test_jwst_two_epochs(run_example, tmp_path):
     pytest.importorskip("sep")
-    comparison, _, module = example("jwst_a2744_two_epochs")
+    module, comparison, _ = run_example("jwst_a2744_two_epochs")
     values = comparison.values
     assert values["success"]
     assert values["n_sources"] >= 20

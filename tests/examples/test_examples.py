@@ -6,29 +6,11 @@ from __future__ import annotations
 import importlib
 import sys
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-
-
-def compare(name: str) -> Any:
-    """Run one example's comparison; skip with its message where the data are absent."""
-    sys.path.insert(0, str(EXAMPLES))
-    try:
-        module = importlib.import_module(name)
-        shared = importlib.import_module("shared")
-        try:
-            folder = shared.data_folder(module.NAME)
-        except SystemExit as absent:
-            pytest.skip(str(absent))
-        comparison = module.compare(folder)
-    finally:
-        sys.path.remove(str(EXAMPLES))
-    print(comparison)
-    return comparison
 
 
 def test_missing_data_is_said_clearly(monkeypatch, tmp_path):
@@ -39,8 +21,8 @@ def test_missing_data_is_said_clearly(monkeypatch, tmp_path):
         shared.data_folder("ic3478_imfit")
 
 
-def test_j0056_ten_bands(tmp_path):
-    comparison = compare("j0056_ten_bands")
+def test_j0056_ten_bands(run_example, tmp_path):
+    comparison = run_example("j0056_ten_bands")[1]
     values = comparison.values
     assert values["success"]
     check = dict(zip(comparison.table["band"], comparison.table["check"], strict=True))
@@ -52,8 +34,8 @@ def test_j0056_ten_bands(tmp_path):
     assert len(list(tmp_path.glob("*.png"))) == 2
 
 
-def test_ngc4261_five_bands():
-    values = compare("ngc4261_five_bands").values
+def test_ngc4261_five_bands(run_example):
+    values = run_example("ngc4261_five_bands")[1].values
     assert values["success"]
     # GALFITM convolves pixels with the PSF image, and so did the independent check.
     ours, galfitm = values["answers"]["optical"], values["answers"]["GALFITM"]
@@ -73,8 +55,8 @@ def test_ngc4261_five_bands():
             assert judged[kind] == pytest.approx(values["chi2"][kind], rel=1e-4)
 
 
-def test_ic3478_sersic():
-    values = compare("ic3478_sersic").values
+def test_ic3478_sersic(run_example):
+    values = run_example("ic3478_sersic")[1].values
     assert values["success"]
     for ours, with_psf in (("no PSF", False), ("optical", True)):
         published = values["published"][with_psf]
@@ -83,16 +65,16 @@ def test_ic3478_sersic():
         assert values["chi2_nu"][ours] == pytest.approx(published["chi2_nu"], abs=1e-3)
 
 
-def test_n3073_sersic_disc():
-    values = compare("n3073_sersic_disc").values
+def test_n3073_sersic_disc(run_example):
+    values = run_example("n3073_sersic_disc")[1].values
     assert values["success"]
     for key, value in values["fitted"]["optical"].items():
         assert abs(value - values["published"][key]) <= 1.5 * values["errors"][key], key
     assert values["chi2"]["optical"] == pytest.approx(values["chi2_published"], rel=1e-3)
 
 
-def test_goods_acs_galfit():
-    values = compare("goods_acs_galfit").values
+def test_goods_acs_galfit(run_example):
+    values = run_example("goods_acs_galfit")[1].values
     assert values["success"]
     fitted = values["fitted"]
     for key, (value, error) in fitted["optical"].items():  # GALFIT's way with the PSF

@@ -67,7 +67,7 @@ def PA_from_segmentation_map(seg: Any, image: TargetImage) -> dict[int, float]:
     """
     found, measured = _measure(seg, image)
     angles = measured.plane_shape(image)[2]
-    return {label: float(angle) for label, angle in zip(found.labels, angles, strict=True)}
+    return _by_label(found, angles)
 
 
 def q_from_segmentation_map(seg: Any, image: TargetImage) -> dict[int, float]:
@@ -89,7 +89,7 @@ def q_from_segmentation_map(seg: Any, image: TargetImage) -> dict[int, float]:
     """
     found, measured = _measure(seg, image)
     ratios = measured.plane_shape(image)[1]
-    return {label: float(ratio) for label, ratio in zip(found.labels, ratios, strict=True)}
+    return _by_label(found, ratios)
 
 
 def half_light_radii_from_segmentation_map(seg: Any, image: TargetImage) -> dict[int, float]:
@@ -108,7 +108,7 @@ def half_light_radii_from_segmentation_map(seg: Any, image: TargetImage) -> dict
     """
     found, measured = _measure(seg, image)
     radii = half_light_radii(measured, image)
-    return {label: float(radius) for label, radius in zip(found.labels, radii, strict=True)}
+    return _by_label(found, radii)
 
 
 def fluxes_from_segmentation_map(seg: Any, image: TargetImage) -> dict[int, float]:
@@ -126,7 +126,7 @@ def fluxes_from_segmentation_map(seg: Any, image: TargetImage) -> dict[int, floa
         ``{label: flux}`` in the image's unit; NaN where a label has no good pixel.
     """
     found, measured = _measure(seg, image)
-    return {label: float(flux) for label, flux in zip(found.labels, measured.flux, strict=True)}
+    return _by_label(found, measured.flux)
 
 
 def half_light_radii(measured: Segments, image: TargetImage) -> Floats:
@@ -160,6 +160,10 @@ def sersic_indices(measured: Segments) -> Floats:
 def _need_image(image: object) -> None:
     if not isinstance(image, TargetImage):
         raise invalid("image", image, "the TargetImage that the map was made from")
+
+
+def _by_label(found: LabelMap, values: Any) -> dict[int, float]:
+    return {label: float(value) for label, value in zip(found.labels, values, strict=True)}
 
 
 def _measure(seg: Any, image: TargetImage) -> tuple[LabelMap, Segments]:
