@@ -25,6 +25,11 @@ void wing_tail(const ProfileInfo& profile, const TransferView& box, TileState& s
   const double det = state.S[0] * state.S[2] - state.S[1] * state.S[1];
   const double i11 = state.S[2] / det, i12 = -state.S[1] / det, i22 = state.S[0] / det;
   const double scale = 2.0 * M_PI / tail_angles / (static_cast<double>(box.box_x) * box.box_y);
+  struct Ray {
+    double ex, ey, m, length2;
+  } rays[tail_angles];
+  double r2[tail_angles], brightness[tail_angles], enclosed[tail_angles];
+  double enclosed_by_shape[tail_angles][2];
   for (int k = 0; k < tail_angles; ++k) {
     const double angle = M_PI * (k + 0.5) / tail_angles;  // opposite rays are alike
     const double nx = std::cos(angle), ny = std::sin(angle);
@@ -32,19 +37,22 @@ void wing_tail(const ProfileInfo& profile, const TransferView& box, TileState& s
         std::min(half_x / std::max(std::abs(nx), 1e-12), half_y / std::max(std::abs(ny), 1e-12));
     // R = length sqrt(m) with m = n^T S^-1 n; the ray integral is (G(inf) - G(R)) / m.
     const double ex = i11 * nx + i12 * ny, ey = i12 * nx + i22 * ny;
-    const double m = nx * ex + ny * ey, r2 = length * length * m;
-    double enclosed_by_shape[2] = {};
-    const double outside = total - profile.enclosed(state.shape, r2, enclosed_by_shape);
+    rays[k] = {ex, ey, nx * ex + ny * ey, length * length};
+    r2[k] = rays[k].length2 * rays[k].m;
+  }
+  profile.light_within(state.shape, tail_angles, r2, brightness, enclosed, enclosed_by_shape);
+  for (int k = 0; k < tail_angles; ++k) {
+    const auto& [ex, ey, m, length2] = rays[k];
+    const double outside = total - enclosed[k];
     if (!(outside > 1e-14 * total)) continue;
     // d/dm [outside / m] = -outside/m^2 - (dG/dR2 length^2)/m, dG/dR2 = I/2
-    const double by_m =
-        -outside / (m * m) - 0.5 * profile.brightness(state.shape, r2) * length * length / m;
+    const double by_m = -outside / (m * m) - 0.5 * brightness[k] * length2 / m;
     state.tail[lane_unit] += scale * outside / m;
     state.tail[lane_s11] -= scale * by_m * ex * ex;
     state.tail[lane_s12] -= scale * by_m * 2.0 * ex * ey;
     state.tail[lane_s22] -= scale * by_m * ey * ey;
     for (int s = 0; s < std::min(profile.n_shape, 2); ++s) {
-      state.tail[lane_shape0 + s] += scale * (total_by_shape[s] - enclosed_by_shape[s]) / m;
+      state.tail[lane_shape0 + s] += scale * (total_by_shape[s] - enclosed_by_shape[k][s]) / m;
     }
   }
 }

@@ -22,15 +22,15 @@ ProfileInfo describe() {
   info.amplitude_name = Profile::amplitude_name;
   if constexpr (requires { Profile::shape_origin; }) info.shape_origin = Profile::shape_origin;
   info.log_mellin = &Profile::log_mellin;
-  info.brightness = [](const double* shape, double r2) {
-    double value = 0.0, slope = 0.0, by_shape[2] = {};
-    Profile::template brightness<double>(Profile::prepare(shape), r2, value, slope, by_shape);
-    return value;
-  };
-  info.enclosed = [](const double* shape, double r2, double* by_shape) {
-    double value = 0.0;
-    Profile::enclosed(Profile::prepare(shape), r2, value, by_shape);
-    return value;
+  info.light_within = [](const double* shape, int count, const double* r2, double* brightness,
+                         double* enclosed, double (*by_shape)[2]) {
+    const auto constants = Profile::prepare(shape);
+    for (int i = 0; i < count; ++i) {
+      double slope = 0.0, unused[2] = {};
+      Profile::template brightness<double>(constants, r2[i], brightness[i], slope, unused);
+      by_shape[i][0] = by_shape[i][1] = 0.0;
+      Profile::enclosed(constants, r2[i], enclosed[i], by_shape[i]);
+    }
   };
   return info;
 }

@@ -18,9 +18,9 @@ struct ProfileInfo {
   double shape_origin = 0.0;  // shapes are tabulated in ln(shape - origin)
   // log of the Mellin transform integral_0^inf r^(s-1) I(r) dr
   std::complex<double> (*log_mellin)(const double* shape, std::complex<double> s) = nullptr;
-  double (*brightness)(const double* shape, double r2) = nullptr;  // I at R^2
-  // integral_0^R r I dr at R^2, and its derivative by shape
-  double (*enclosed)(const double* shape, double r2, double* by_shape) = nullptr;
+  // At `count` values of R^2: I, integral_0^R r I dr and the integral's derivatives by shape.
+  void (*light_within)(const double* shape, int count, const double* r2, double* brightness,
+                       double* enclosed, double (*by_shape)[2]) = nullptr;
 };
 
 const std::vector<ProfileInfo>& profile_registry();

@@ -24,7 +24,7 @@ double sinc(double x) { return std::abs(x) < 1e-8 ? 1.0 : std::sin(x) / x; }
 class ArrayTransform {
  public:
   ArrayTransform(const Psf& psf, int box_x, int box_y)
-      : psf_(psf), nx_(box_x * psf.oversampling), ny_(box_y * psf.oversampling) {
+      : nx_(box_x * psf.oversampling), ny_(box_y * psf.oversampling) {
     const FftPlan plan_x(nx_), plan_y(ny_);
     values_.assign(static_cast<std::size_t>(nx_) * static_cast<std::size_t>(ny_), complex());
     double sum = 0.0;
@@ -39,7 +39,7 @@ class ArrayTransform {
     }
     for (complex& value : values_) value /= sum;
     std::vector<Complex<double>> a(static_cast<std::size_t>(std::max(nx_, ny_))), b(a.size());
-    for (int j = 0; j < ny_; ++j) {
+    for (int j = 0; j < std::min(psf.ny, ny_); ++j) {  // the other rows are empty
       for (int i = 0; i < nx_; ++i) a[static_cast<std::size_t>(i)] = {at(i, j).real(), 0.0};
       const Complex<double>* done = inverse_fft<double>(plan_x.view(), a.data(), b.data());
       for (int i = 0; i < nx_; ++i) at(i, j) = {done[i].re, done[i].im};
@@ -52,6 +52,8 @@ class ArrayTransform {
       // The array is real: its forward transform is the conjugate of its inverse one.
       for (int j = 0; j < ny_; ++j) at(i, j) = {done[j].re, -done[j].im};
     }
+    phase_x_ = phases(psf.cx, nx_);
+    phase_y_ = phases(psf.cy, ny_);
   }
 
   complex operator()(int jx, int jy) const {
@@ -60,8 +62,10 @@ class ArrayTransform {
     // A sample at exactly the sampling's Nyquist frequency belongs half to either sign.
     const double share =
         (std::abs(jx) == limit_x ? 0.5 : 1.0) * (std::abs(jy) == limit_y ? 0.5 : 1.0);
-    const double angle = 2.0 * M_PI * (jx * psf_.cx / nx_ + jy * psf_.cy / ny_);
-    return share * std::polar(1.0, angle) * value((jx + nx_) % nx_, (jy + ny_) % ny_);
+    const complex x = phase_x_[static_cast<std::size_t>(std::abs(jx))];
+    const complex y = phase_y_[static_cast<std::size_t>(std::abs(jy))];
+    return share * (jx < 0 ? std::conj(x) : x) * (jy < 0 ? std::conj(y) : y) *
+           value((jx + nx_) % nx_, (jy + ny_) % ny_);
   }
 
  private:
@@ -74,9 +78,15 @@ class ArrayTransform {
                    static_cast<std::size_t>(i)];
   }
 
-  const Psf& psf_;
+  // exp(2 pi i j centre / n), j = 0 .. n / 2: puts the centre at the origin.
+  static std::vector<complex> phases(double centre, int n) {
+    std::vector<complex> out;
+    for (int j = 0; j <= n / 2; ++j) out.push_back(std::polar(1.0, 2.0 * M_PI * j * centre / n));
+    return out;
+  }
+
   int nx_, ny_;
-  std::vector<complex> values_;
+  std::vector<complex> values_, phase_x_, phase_y_;
 };
 
 }  // namespace
@@ -92,17 +102,18 @@ double Psf::reach(double faint) const {
     const double drop = (beta - 1.0) / (M_PI * a * a * faint);
     return std::min(extent, a * std::sqrt(std::max(std::pow(drop, 1.0 / beta), 2.0) - 1.0) + 1.0);
   }
-  double sum = 0.0, farthest = 0.0;
+  double sum = 0.0, farthest = 0.0;  // farthest: squared
   for (double value : data) sum += value;
   const double limit = faint * sum / (oversampling * oversampling);
   for (int j = 0; j < ny; ++j) {
     for (int i = 0; i < nx; ++i) {
       const double value = data[static_cast<std::size_t>(j) * static_cast<std::size_t>(nx) +
                                 static_cast<std::size_t>(i)];
-      if (std::abs(value) > limit) farthest = std::max(farthest, std::hypot(i - cx, j - cy));
+      if (std::abs(value) <= limit) continue;
+      farthest = std::max(farthest, (i - cx) * (i - cx) + (j - cy) * (j - cy));
     }
   }
-  return farthest / oversampling + 1.0;
+  return std::sqrt(farthest) / oversampling + 1.0;
 }
 
 double Psf::core_width() const {
@@ -179,7 +190,7 @@ Transfer::Transfer(const Psf& psf, int box_x, int box_y) {
         for (int jy = direction > 0 ? 0 : -1, idle = 0; std::abs(jy) <= limit_y; jy += direction) {
           const complex value = transform(jx, jy);
           line[static_cast<std::size_t>(jy + limit_y)] = value;
-          if (std::abs(value) > negligible) {
+          if (std::norm(value) > negligible * negligible) {
             begin = std::min(begin, jy);
             end = std::max(end, jy + 1);
             idle = 0;

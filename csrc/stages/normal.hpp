@@ -26,15 +26,21 @@ JL_INLINE void accumulate_block(const double* JL_RESTRICT a, const double* JL_RE
   }
 }
 
-// gradient[i] += sum_x wr a_i
-JL_INLINE void accumulate_gradient(const double* JL_RESTRICT a, const double* JL_RESTRICT wr, int n,
-                                   double* JL_RESTRICT gradient) {
+// A tile with itself: block[i][j] += sum_x w a_i a_j and gradient[i] += sum_x wr a_i, one pass.
+JL_INLINE void accumulate_own(const double* JL_RESTRICT a, const double* JL_RESTRICT w,
+                              const double* JL_RESTRICT wr, int n, double* JL_RESTRICT block,
+                              double* JL_RESTRICT gradient) {
   for (int g = 0; g < n_vectors; ++g) {
-    Vec sum = load(gradient + g * vector_width);
+    Vec sum[n_lanes], slope = load(gradient + g * vector_width);
+    for (int i = 0; i < n_lanes; ++i) sum[i] = load(block + i * n_lanes + g * vector_width);
     for (int x = 0; x < n; ++x) {
-      sum += wr[x] * load(a + static_cast<std::ptrdiff_t>(x) * n_lanes + g * vector_width);
+      const double* pa = a + static_cast<std::ptrdiff_t>(x) * n_lanes;
+      const Vec own = load(pa + g * vector_width), weighted = w[x] * own;
+      slope += wr[x] * own;
+      for (int i = 0; i < n_lanes; ++i) sum[i] += pa[i] * weighted;
     }
-    store(gradient + g * vector_width, sum);
+    for (int i = 0; i < n_lanes; ++i) store(block + i * n_lanes + g * vector_width, sum[i]);
+    store(gradient + g * vector_width, slope);
   }
 }
 

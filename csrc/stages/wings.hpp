@@ -55,6 +55,30 @@ inline WingFrame wing_frame(const TileView& view, const TileState& tile) {
           wings.y_low + static_cast<double>(wings.step) * (wings.ny - 1)};
 }
 
+// Points are taken in whole vectors, so that no loop over them is left with scalar remains.
+inline constexpr int points_step = 8;
+inline constexpr int points_block = 64;
+
+// Whether the copies in ring `ring` and beyond (brightness falls outwards) add nothing that float64
+// could hold beside the mean light of the box.
+template <class Profile>
+inline bool is_dark(const TileView& view, const TileState& tile, const WingFrame& frame,
+                    const typename Profile::Constants& constants, int ring) {
+  const double far_x = std::fmax(frame.x_high - frame.x0, frame.x0 - frame.x_low);
+  const double far_y = std::fmax(frame.y_high - frame.y0, frame.y0 - frame.y_low);
+  const double distance =
+      std::fmin(ring * view.transfer.box_x - far_x, ring * view.transfer.box_y - far_y);
+  if (!(distance > 0.0)) return false;
+  const double mean = 0.5 * (tile.S[0] + tile.S[2]);
+  const double spread = std::hypot(0.5 * (tile.S[0] - tile.S[2]), tile.S[1]);
+  double value, slope, by_shape[2] = {0.0, 0.0};
+  Profile::template brightness<double>(constants, distance * distance / (mean + spread), value,
+                                       slope, by_shape);
+  const double det = tile.S[0] * tile.S[2] - tile.S[1] * tile.S[1];
+  const double box = static_cast<double>(view.transfer.box_x) * view.transfer.box_y;
+  return value < 1e-20 * tile.table.at_zero[0] * std::sqrt(det) / box;
+}
+
 // Chebyshev coefficients over the grid's extent of the copies in rings [first, last], from n x n
 // nodes; added to [n (y)][n (x)][n_lanes].
 template <int n, class Profile>
@@ -62,19 +86,41 @@ inline void far_copies(const TileView& view, const WingFrame& frame,
                        const typename Profile::Constants& constants, int first, int last,
                        double* coefficients) {
   constexpr int n2 = n * n;
-  double node[n], dx[n2], dy[n2], sum[n_lanes * n2];
+  // As many copies side by side as fill a block; the points beyond them see no light.
+  constexpr int slots = n2 < points_block ? points_block / n2 : 1;
+  constexpr int used = slots * n2;
+  constexpr int points = (used + points_step - 1) / points_step * points_step;
+  double node[n], node_x[n2], node_y[n2], dx[points], dy[points], wide[n_lanes * points];
   for (int i = 0; i < n; ++i) node[i] = std::cos(M_PI * (i + 0.5) / n);
-  for (double& value : sum) value = 0.0;
+  for (int m = 0; m < n2; ++m) {
+    node_x[m] = frame.x_low + 0.5 * (node[m % n] + 1.0) * (frame.x_high - frame.x_low) - frame.x0;
+    node_y[m] = frame.y_low + 0.5 * (node[m / n] + 1.0) * (frame.y_high - frame.y_low) - frame.y0;
+  }
+  for (double& value : wide) value = 0.0;
+  int slot = 0;
+  const auto flush = [&] {
+    constexpr double dark = 1e30;  // pixels from the copy: no light
+    for (int m = slot * n2; m < points; ++m) dx[m] = dy[m] = dark;
+    add_copy<Profile>(constants, frame.inverse, points, dx, dy, wide, points);
+    slot = 0;
+  };
   for (int b = -last; b <= last; ++b) {
     for (int a = -last; a <= last; ++a) {
       if (a > -first && a < first && b > -first && b < first) continue;
-      const double x0 = frame.x0 + static_cast<double>(a) * view.transfer.box_x;
-      const double y0 = frame.y0 + static_cast<double>(b) * view.transfer.box_y;
       for (int m = 0; m < n2; ++m) {
-        dx[m] = frame.x_low + 0.5 * (node[m % n] + 1.0) * (frame.x_high - frame.x_low) - x0;
-        dy[m] = frame.y_low + 0.5 * (node[m / n] + 1.0) * (frame.y_high - frame.y_low) - y0;
+        dx[slot * n2 + m] = node_x[m] - static_cast<double>(a) * view.transfer.box_x;
+        dy[slot * n2 + m] = node_y[m] - static_cast<double>(b) * view.transfer.box_y;
       }
-      add_copy<Profile>(constants, frame.inverse, n2, dx, dy, sum, n2);
+      if (++slot == slots) flush();
+    }
+  }
+  if (slot > 0) flush();
+  double sum[n_lanes * n2];
+  for (int lane = 0; lane < n_lanes; ++lane) {
+    for (int m = 0; m < n2; ++m) {
+      double s = 0.0;
+      for (int k = 0; k < slots; ++k) s += wide[lane * points + k * n2 + m];
+      sum[lane * n2 + m] = s;
     }
   }
   double cosine[n][n];  // T_i at node j, with the quadrature's weights
@@ -203,43 +249,49 @@ inline void blur_grid(const TileView& view, double* grid, double* scratch) {
 // Sum of all copies' lanes on the coarse grid [ny][nx][n_lanes]; `scratch` holds two more grids.
 template <class Profile>
 inline void wing_grid(const TileView& view, const TileState& tile, double* grid, double* scratch) {
-  constexpr int block = 64, near_n = 7, far_n = 3;
+  constexpr int near_n = 7, far_n = 3;
   const WingFrame frame = wing_frame(view, tile);
   const auto constants = Profile::prepare(tile.shape);
-  const int nx = view.wings.nx, ny = view.wings.ny;
+  const int nx = view.wings.nx, n_nodes = nx * view.wings.ny;
   const double h = view.wings.step;
-  for (int j = 0; j < ny; ++j) {
-    for (int begin = 0; begin < nx; begin += block) {
-      const int n = nx - begin < block ? nx - begin : block;
-      double sum[n_lanes * block], dx[block], dy[block];
-      for (double& value : sum) value = 0.0;
-      for (int b = -1; b <= 1; ++b) {
-        for (int a = -1; a <= 1; ++a) {
-          if (a == 0 && b == 0) continue;
-          const double x0 = frame.x0 + static_cast<double>(a) * view.transfer.box_x;
-          const double y =
-              frame.y_low + h * j - frame.y0 - static_cast<double>(b) * view.transfer.box_y;
-          for (int m = 0; m < n; ++m) {
-            dx[m] = frame.x_low + h * (begin + m) - x0;
-            dy[m] = y;
-          }
-          add_copy<Profile>(constants, frame.inverse, n, dx, dy, sum, block);
+  double sum[n_lanes * points_block], x[points_block], y[points_block], dx[points_block],
+      dy[points_block];
+  for (int begin = 0; begin < n_nodes; begin += points_block) {
+    const int n = n_nodes - begin < points_block ? n_nodes - begin : points_block;
+    const int points = (n + points_step - 1) / points_step * points_step;
+    for (double& value : sum) value = 0.0;
+    for (int m = 0; m < points; ++m) {
+      const int node = begin + (m < n ? m : n - 1);
+      x[m] = frame.x_low + h * (node % nx) - frame.x0;
+      y[m] = frame.y_low + h * (node / nx) - frame.y0;
+    }
+    for (int b = -1; b <= 1; ++b) {
+      for (int a = -1; a <= 1; ++a) {
+        if (a == 0 && b == 0) continue;
+        for (int m = 0; m < points; ++m) {
+          dx[m] = x[m] - static_cast<double>(a) * view.transfer.box_x;
+          dy[m] = y[m] - static_cast<double>(b) * view.transfer.box_y;
         }
+        add_copy<Profile>(constants, frame.inverse, points, dx, dy, sum, points_block);
       }
-      double* target = grid + (static_cast<std::ptrdiff_t>(j) * nx + begin) * n_lanes;
-      for (int m = 0; m < n; ++m) {
-        for (int lane = 0; lane < n_lanes; ++lane) {
-          target[m * n_lanes + lane] = sum[lane * block + m] + tile.tail[lane];
-        }
+    }
+    double* target = grid + static_cast<std::ptrdiff_t>(begin) * n_lanes;
+    for (int m = 0; m < n; ++m) {
+      for (int lane = 0; lane < n_lanes; ++lane) {
+        target[m * n_lanes + lane] = sum[lane * points_block + m] + tile.tail[lane];
       }
     }
   }
-  alignas(64) double near_rings[near_n * near_n * n_lanes] = {};
-  alignas(64) double far_rings[far_n * far_n * n_lanes] = {};
-  far_copies<near_n, Profile>(view, frame, constants, 2, 3, near_rings);
-  far_copies<far_n, Profile>(view, frame, constants, 4, wing_shells, far_rings);
-  add_polynomial<near_n>(view, near_rings, grid);
-  add_polynomial<far_n>(view, far_rings, grid);
+  if (!is_dark<Profile>(view, tile, frame, constants, 2)) {
+    alignas(64) double near_rings[near_n * near_n * n_lanes] = {};
+    far_copies<near_n, Profile>(view, frame, constants, 2, 3, near_rings);
+    add_polynomial<near_n>(view, near_rings, grid);
+  }
+  if (!is_dark<Profile>(view, tile, frame, constants, 4)) {
+    alignas(64) double far_rings[far_n * far_n * n_lanes] = {};
+    far_copies<far_n, Profile>(view, frame, constants, 4, wing_shells, far_rings);
+    add_polynomial<far_n>(view, far_rings, grid);
+  }
   blur_grid(view, grid, scratch);
 }
 
@@ -259,17 +311,25 @@ inline void subtract_wings(const TileView& view, const double* grid, int begin, 
       store(line + i, s);
     }
     double* field = view.fields + static_cast<std::size_t>(y) * view.row_stride;
-    for (int x = 0; x < view.width; ++x) {
-      const double* wx = wings.weights_x + static_cast<std::ptrdiff_t>(x) * wing_taps;
-      const double* nodes = line + static_cast<std::ptrdiff_t>(wings.cell_x[x]) * n_lanes;
-      double* p = field + static_cast<std::ptrdiff_t>(x) * n_lanes;
+    // Pixels between the same nodes share them.
+    for (int x = 0; x < view.width;) {
+      const int cell = wings.cell_x[x];
+      int end = x + 1;
+      while (end < view.width && wings.cell_x[end] == cell) ++end;
       for (int g = 0; g < n_vectors; ++g) {
-        Vec s = load(p + g * vector_width);
+        Vec node[wing_taps];
         for (int k = 0; k < wing_taps; ++k) {
-          s -= wx[k] * load(nodes + k * n_lanes + g * vector_width);
+          node[k] = load(line + static_cast<std::ptrdiff_t>(cell + k) * n_lanes + g * vector_width);
         }
-        store(p + g * vector_width, s);
+        for (int i = x; i < end; ++i) {
+          const double* wx = wings.weights_x + static_cast<std::ptrdiff_t>(i) * wing_taps;
+          double* p = field + static_cast<std::ptrdiff_t>(i) * n_lanes + g * vector_width;
+          Vec s = load(p);
+          for (int k = 0; k < wing_taps; ++k) s -= wx[k] * node[k];
+          store(p, s);
+        }
       }
+      x = end;
     }
   }
 }

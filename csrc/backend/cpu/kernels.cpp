@@ -65,12 +65,6 @@ void run_band(Band& band) {
       band.chi2[run.tile] += sum;
     }
     if (band.pairs == nullptr) continue;
-    for (int t = 0; t < band.n_tiles; ++t) {
-      if (band.lanes[t] == nullptr) continue;
-      const TileView& view = *band.tiles[t].view;
-      accumulate_gradient(band.lanes[t], wr + view.x0, view.width,
-                          band.gradients + static_cast<std::ptrdiff_t>(t) * n_lanes);
-    }
     for (int p = 0; p < band.n_pairs; ++p) {
       const BandPair& pair = band.pairs[p];
       if (y < pair.y_begin || y >= pair.y_end) continue;
@@ -78,8 +72,13 @@ void run_band(Band& band) {
         return band.lanes[t] +
                static_cast<std::ptrdiff_t>(pair.x_begin - band.tiles[t].view->x0) * n_lanes;
       };
-      accumulate_block(offset(pair.a), offset(pair.b), w + pair.x_begin, pair.x_end - pair.x_begin,
-                       pair.block);
+      const int n = pair.x_end - pair.x_begin;
+      if (pair.a == pair.b) {
+        accumulate_own(offset(pair.a), w + pair.x_begin, wr + pair.x_begin, n, pair.block,
+                       band.gradients + static_cast<std::ptrdiff_t>(pair.a) * n_lanes);
+      } else {
+        accumulate_block(offset(pair.a), offset(pair.b), w + pair.x_begin, n, pair.block);
+      }
     }
   }
 }
