@@ -5,6 +5,7 @@
 #include <cmath>
 #include <complex>
 #include <functional>
+#include <memory>
 
 #include "base/fft.hpp"
 #include "scene/transform_table.hpp"
@@ -221,6 +222,8 @@ Transfer::Transfer(const Psf& psf, int box_x, int box_y) {
   view_.n_columns = std::max(last_used, 1);
   view_.runs = runs_.data();
   view_.column_start = column_start_.data();
+  bytes_ = runs_.size() * sizeof(SpectrumRun) + column_start_.size() * sizeof(int);
+  for (const auto& values : values_) bytes_ += values.size() * sizeof(double);
 }
 
 }  // namespace jointlight

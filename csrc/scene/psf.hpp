@@ -2,7 +2,7 @@
 // Point-spread functions as given, and their transform on one box.
 #pragma once
 
-#include <memory>
+#include <cstddef>
 #include <vector>
 
 #include "scene/tile.hpp"
@@ -29,6 +29,11 @@ struct Psf {
   double core_width() const;
 };
 
+// How far a PSF reaches (to 1e-10 and 1e-7 of its light) and how wide its core is, pixels.
+struct PsfExtent {
+  double far = 0.0, near = 0.0, core = 0.0;
+};
+
 // PSF transform on a box, with the memory its view points to.
 class Transfer {
  public:
@@ -38,10 +43,12 @@ class Transfer {
 
   const TransferView& view() const { return view_; }
   int folds() const { return folds_; }  // runs per column at most: 1 = nothing folded
+  std::size_t bytes() const { return bytes_; }
 
  private:
   TransferView view_;
   int folds_ = 0;
+  std::size_t bytes_ = 0;
   std::vector<SpectrumRun> runs_;
   std::vector<int> column_start_;
   std::vector<std::vector<double>> values_;

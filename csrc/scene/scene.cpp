@@ -37,7 +37,8 @@ Scene::Scene(SceneSpec spec) : spec_(std::move(spec)) {
   for (TileSpec& tile : spec_.tiles) uses.push_back({tile.slots, &tile.geometry});
   parameters_ = std::make_unique<ParameterMap>(std::move(spec_.parameters), uses);
   for (const Psf& psf : spec_.psfs) {
-    psf_extents_.push_back({psf.reach(1e-10), psf.reach(1e-7), psf.core_width()});
+    psf_keys_.push_back(PlanCache::key(psf));
+    psf_extents_.push_back(PlanCache::shared().extent(psf_keys_.back(), psf));
   }
   ParameterState start;
   parameters_->evaluate(parameters_->spec().start, false, start);
@@ -171,13 +172,15 @@ void Scene::validate() const {
 
 const Transfer& Scene::transfer(int psf, int box_x, int box_y) {
   auto& slot = transfers_[{psf, box_x, box_y}];
-  if (!slot) slot = std::make_unique<Transfer>(spec_.psfs[at(psf)], box_x, box_y);
+  if (!slot) {
+    slot = PlanCache::shared().transfer(psf_keys_[at(psf)], spec_.psfs[at(psf)], box_x, box_y);
+  }
   return *slot;
 }
 
-const FftPlan& Scene::plan(int size) {
-  auto& slot = plans_[size];
-  if (!slot) slot = std::make_unique<FftPlan>(size);
+const FftPlan& Scene::fft(int size) {
+  auto& slot = ffts_[size];
+  if (!slot) slot = PlanCache::shared().fft(size);
   return *slot;
 }
 
@@ -289,8 +292,8 @@ TileState Scene::plan_tile(std::size_t index, const ParameterState& start) {
   const Transfer& t = transfer(tile.psf, box_x, box_y);
   view.transfer = t.view();
   folds_[index] = t.folds();
-  view.fft_x = plan(box_x).view();
-  view.fft_y = plan(box_y).view();
+  view.fft_x = fft(box_x).view();
+  view.fft_y = fft(box_y).view();
   if (kind == ComponentKind::profile) {
     const int step = wing_step(view, state);
     const WingAxis &x = wing_axis(view.width, step), &y = wing_axis(view.height, step);

@@ -13,6 +13,7 @@
 #include "base/aligned.hpp"
 #include "scene/ownership.hpp"
 #include "scene/parameter_map.hpp"
+#include "scene/plan_cache.hpp"
 #include "scene/psf.hpp"
 
 namespace jointlight {
@@ -42,11 +43,6 @@ struct SceneSpec {
 struct TilePair {
   int a = 0, b = 0;
   int x_begin = 0, x_end = 0, y_begin = 0, y_end = 0;  // shared window, image pixels
-};
-
-// How far a PSF reaches (to 1e-10 and 1e-7 of its light) and how wide its core is, pixels.
-struct PsfExtent {
-  double far = 0.0, near = 0.0, core = 0.0;
 };
 
 // Interpolation from the wing grid along one axis of a window.
@@ -96,7 +92,7 @@ class Scene {
   void divide_images(const std::vector<TileState>& states);
   bool follows_parameters(const TileSpec& tile) const;
   const Transfer& transfer(int psf, int box_x, int box_y);
-  const FftPlan& plan(int size);
+  const FftPlan& fft(int size);
   const WingAxis& wing_axis(int size, int step);
 
   SceneSpec spec_;
@@ -108,8 +104,10 @@ class Scene {
   std::vector<PsfExtent> psf_extents_;
   std::vector<int> folds_;
   std::unique_ptr<ParameterMap> parameters_;
-  std::map<std::tuple<int, int, int>, std::unique_ptr<Transfer>> transfers_;
-  std::map<int, std::unique_ptr<FftPlan>> plans_;
+  std::vector<PlanCache::PsfKey> psf_keys_;
+  // What the views point to; shared with other scenes.
+  std::map<std::tuple<int, int, int>, std::shared_ptr<const Transfer>> transfers_;
+  std::map<int, std::shared_ptr<const FftPlan>> ffts_;
   std::map<std::pair<int, int>, WingAxis> wing_axes_;
 };
 
