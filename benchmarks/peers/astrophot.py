@@ -21,7 +21,7 @@ from astropy.io.fits import Header  # noqa: E402
 from astropy.wcs import WCS  # noqa: E402
 
 sys.path.append(str(FOLDER))
-from protocol import load, serve  # noqa: E402
+from protocol import load, saved, serve  # noqa: E402
 
 torch.set_num_threads(1)
 ap.config.DTYPE = torch.float64
@@ -86,9 +86,7 @@ def image_case() -> None:
         return weighted.T @ rows, weighted.T @ residual
 
     def result() -> dict:
-        out = Path(sys.argv[1]).with_suffix(".astrophot.npy")
-        np.save(out, model().data.detach().cpu().numpy())
-        return {"image": str(out)}
+        return saved(model().data.detach().cpu().numpy())
 
     quantities = {
         "image": lambda: model(params=state),

@@ -8,11 +8,10 @@ It has no derivatives. Its tables for this Sersic index are made by the first ca
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
 import galsim
 import numpy as np
-from protocol import load, serve
+from protocol import load, saved, serve
 
 facts, arrays = load(sys.argv[1])
 (band,) = facts["bands"]
@@ -34,9 +33,7 @@ def image() -> np.ndarray:
 
 def result() -> dict:
     """Where the image is."""
-    out = Path(sys.argv[1]).with_suffix(".galsim_draw.npy")
-    np.save(out, image())
-    return {"image": str(out)}
+    return saved(image())
 
 
 versions = {"GalSim": galsim.__version__, "numpy": np.__version__}

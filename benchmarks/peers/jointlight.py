@@ -18,7 +18,7 @@ from astropy.wcs import WCS  # noqa: E402
 import jointlight as jl  # noqa: E402
 
 sys.path.append(str(FOLDER))
-from protocol import load, serve  # noqa: E402
+from protocol import load, saved, serve  # noqa: E402
 
 facts, arrays = load(sys.argv[1])
 bands = facts["bands"]
@@ -62,9 +62,7 @@ def image_case() -> None:
     core, start = scene.core, np.asarray(scene.v0)
 
     def result() -> dict:
-        out = Path(sys.argv[1]).with_suffix(".jointlight.npy")
-        np.save(out, np.asarray(core.render(start, 0)))
-        return {"image": str(out)}
+        return saved(core.render(start, 0))
 
     calls = itertools.count(1)
 

@@ -31,6 +31,13 @@ def load(path: str) -> tuple[dict[str, Any], dict[str, Any]]:
         return json.loads(str(file["facts"])), arrays
 
 
+def saved(image: Any) -> dict[str, str]:
+    """An answer that is an image: where it was written, beside the case file."""
+    out = Path(sys.argv[1]).with_suffix(f".{Path(sys.argv[0]).stem}.npy")
+    np.save(out, np.asarray(image, float))
+    return {"image": str(out)}
+
+
 def peak_mb() -> float:
     """Peak resident memory; not ru_maxrss, where a child starts at its parent's peak."""
     status = Path("/proc/self/status")

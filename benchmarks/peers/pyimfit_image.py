@@ -8,11 +8,10 @@ counter-clockwise from +y, which is North towards East where East is left. It gi
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
 import numpy as np
 import pyimfit
-from protocol import load, serve
+from protocol import load, saved, serve
 
 facts, arrays = load(sys.argv[1])
 (band,) = facts["bands"]
@@ -50,9 +49,7 @@ def image() -> np.ndarray:
 
 def result() -> dict:
     """Where the image is."""
-    out = Path(sys.argv[1]).with_suffix(".pyimfit_image.npy")
-    np.save(out, image())
-    return {"image": str(out)}
+    return saved(image())
 
 
 versions = {"pyimfit": pyimfit.__version__, "numpy": np.__version__}

@@ -11,7 +11,6 @@ from __future__ import annotations
 import os
 import sys
 from importlib.metadata import version
-from pathlib import Path
 
 # One thread; read when JAX is imported.
 os.environ["JAX_PLATFORMS"] = "cpu"
@@ -21,7 +20,7 @@ os.environ["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false"
 import jax
 import jax.numpy as jnp
 import numpy as np
-from protocol import load, serve
+from protocol import load, saved, serve
 from pysersic.rendering import PixelRenderer
 
 facts, arrays = load(sys.argv[1])
@@ -64,9 +63,7 @@ def timed(function):
 
 def result() -> dict:
     """Where the image is."""
-    out = Path(sys.argv[1]).with_suffix(".pysersic_jax.npy")
-    np.save(out, np.asarray(render(vector), float))
-    return {"image": str(out)}
+    return saved(render(vector))
 
 
 versions = {

@@ -9,11 +9,10 @@ relies on what the cases hold: North up, East left, one tangent plane, images ab
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
 import numpy as np
 import scipy
-from protocol import load, serve
+from protocol import load, saved, serve
 from scipy import fft
 from scipy.optimize import least_squares
 from scipy.special import gammaincinv
@@ -101,9 +100,7 @@ def image_case() -> None:
         return weighted @ rows.T, weighted @ (image.data - value).ravel()
 
     def result() -> dict:
-        out = Path(sys.argv[1]).with_suffix(".scipy_hand.npy")
-        np.save(out, image.render(v[:6], v[6]))
-        return {"image": str(out)}
+        return saved(image.render(v[:6], v[6]))
 
     quantities = {
         "image": lambda: image.render(v[:6], v[6]),
