@@ -17,7 +17,7 @@ std::size_t at(int i) { return static_cast<std::size_t>(i); }
 
 // Scratch of one worker thread, sized for the largest tile of the scene.
 struct Scratch {
-  AlignedBuffer<double> fourier, wings, pixel, rows, sky;
+  AlignedBuffer<double> fourier, copies, pixel, rows, sky;
   std::vector<const double*> lanes;
 };
 
@@ -181,11 +181,12 @@ class CpuBackend final : public Backend {
     void rows(const TileView& view) const {
       backend.kernels_.render_rows(view, 0, view.height, scratch().fourier.data());
     }
-    void wings(const TileView& view, const TileState& state) const {
-      double* grid = scratch().wings.data();
-      double* rest = grid + grid_size(view);
-      backend.kernels_.profile(view.profile).wing_grid(view, state, grid, rest);
-      backend.kernels_.subtract_wings(view, grid, 0, view.height, rest);
+    void copies(const TileView& view, const TileState& state) const {
+      double* coefficients = scratch().copies.data();
+      backend.kernels_.profile(view.profile)
+          .copies_polynomial(view, state, coefficients, coefficients + polynomial_size(view));
+      backend.kernels_.subtract_copies(view, state, coefficients, 0, view.height,
+                                       scratch().fourier.data());
     }
   };
 
@@ -209,11 +210,12 @@ class CpuBackend final : public Backend {
         backend.kernels_.render_rows(view, begin, end, memory);
       });
     }
-    void wings(const TileView& view, const TileState& state) const {
-      double* grid = backend.scratch_[0].wings.data();
-      backend.kernels_.profile(view.profile).wing_grid(view, state, grid, grid + grid_size(view));
+    void copies(const TileView& view, const TileState& state) const {
+      double* coefficients = backend.scratch_[0].copies.data();
+      backend.kernels_.profile(view.profile)
+          .copies_polynomial(view, state, coefficients, coefficients + polynomial_size(view));
       pieces(view.height, [&](int begin, int end, double* memory) {
-        backend.kernels_.subtract_wings(view, grid, begin, end, memory);
+        backend.kernels_.subtract_copies(view, state, coefficients, begin, end, memory);
       });
     }
     template <class Body>
@@ -225,8 +227,9 @@ class CpuBackend final : public Backend {
     }
   };
 
-  static std::size_t grid_size(const TileView& view) {
-    return at(view.wings.nx) * at(view.wings.ny) * n_lanes;
+  // Doubles.
+  static std::size_t polynomial_size(const TileView& view) {
+    return at(view.copies.n) * at(view.copies.n) * n_lanes;
   }
 
   static double cost(const TileView& view) {
@@ -322,13 +325,13 @@ class CpuBackend final : public Backend {
   }
 
   void allocate_scratch() {
-    std::size_t fourier = 0, phases = 0, wings = 0, pixel = 0, width = 0, most_tiles = 0;
+    std::size_t fourier = 0, phases = 0, copies = 0, pixel = 0, width = 0, most_tiles = 0;
     for (const TileView& view : views_) {
       if (view.renderer == Renderer::fourier) {
-        // either half of a transform, or one row of the wing grid
+        // either half of a transform, or what subtracting the copies takes
         fourier = std::max(
-            {fourier, kernels_.fourier_scratch(view.transfer), at(view.wings.nx) * n_lanes});
-        wings = std::max(wings, 3 * grid_size(view));
+            {fourier, kernels_.fourier_scratch(view.transfer), kernels_.copies_scratch(view)});
+        copies = std::max(copies, 2 * polynomial_size(view));
         phases = std::max(phases, 2 * at(view.transfer.y_max - view.transfer.y_min));
       } else if (view.renderer == Renderer::pixel) {
         const auto size = kernels_.profile(view.profile).pixel_scratch(view.width, view.height);
@@ -348,7 +351,7 @@ class CpuBackend final : public Backend {
     scratch_.resize(at(n_threads_));
     for (Scratch& scratch : scratch_) {
       scratch.fourier.resize(phase_offset_ + phases);
-      scratch.wings.resize(wings);
+      scratch.copies.resize(copies);
       scratch.pixel.resize(pixel);
       scratch.rows.resize(4 * width);
       scratch.sky.resize(most_skies * width * n_lanes);

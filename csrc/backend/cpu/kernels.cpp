@@ -3,11 +3,11 @@
 #include "backend/cpu/kernels.hpp"
 
 #include "profile_list.hpp"
+#include "stages/copies.hpp"
 #include "stages/normal.hpp"
 #include "stages/render_fourier.hpp"
 #include "stages/residual.hpp"
 #include "stages/sky.hpp"
-#include "stages/wings.hpp"
 
 #define JL_STRING_(x) #x
 #define JL_STRING(x) JL_STRING_(x)
@@ -94,10 +94,10 @@ void band(Band& rows) {
 }  // namespace
 
 const KernelTable& kernel_table() {
-  static constexpr KernelTable table = {JL_STRING(JL_ISA), vector_width,    &fourier_scratch,
-                                        &fill_phases,      &render_columns, &render_rows,
-                                        &subtract_wings,   &band,           &sky_row,
-                                        &profile_kernels};
+  static constexpr KernelTable table = {JL_STRING(JL_ISA), vector_width,     &fourier_scratch,
+                                        &fill_phases,      &render_columns,  &render_rows,
+                                        &copies_scratch,   &subtract_copies, &band,
+                                        &sky_row,          &profile_kernels};
   return table;
 }
 
