@@ -234,30 +234,41 @@ inline std::size_t copies_scratch(const TileView& view) {
   return static_cast<std::size_t>(view.copies.n) * static_cast<std::size_t>(n_lanes + view.width);
 }
 
-// Rows [begin, end) of the window lose the copies' light.
-inline void subtract_copies(const TileView& view, const TileState& tile, const double* coefficients,
-                            int begin, int end, double* scratch) {
-  const CopyPlan& plan = view.copies;
-  const int n = plan.n, width = view.width;
-  double* line = scratch;                 // [n][n_lanes]
-  double* basis = scratch + n * n_lanes;  // [n][width]
-  const double centre_x = tile.x0 + view.transfer.shift[0];
-  const double centre_y = tile.y0 + view.transfer.shift[1];
-  const double scale_x = 1.0 / plan.half_x;
+// basis[n][width]: Chebyshev polynomials at the columns of the window.
+JL_INLINE void chebyshev_columns(const TileView& view, const TileState& tile,
+                                 double* JL_RESTRICT basis) {
+  const int n = view.copies.n, width = view.width;
+  const double centre = tile.x0 + view.transfer.shift[0], scale = 1.0 / view.copies.half_x;
   for (int x = 0; x < width; ++x) {
     basis[x] = 1.0;
-    basis[width + x] = (x - centre_x) * scale_x;
+    basis[width + x] = (x - centre) * scale;
   }
   for (int k = 2; k < n; ++k) {
-    double* JL_RESTRICT now = basis + static_cast<std::ptrdiff_t>(k) * width;
+    double* now = basis + static_cast<std::ptrdiff_t>(k) * width;
     for (int x = 0; x < width; ++x) {
       now[x] = 2.0 * basis[width + x] * now[x - width] - now[x - 2 * width];
     }
   }
+}
+
+// weight[n]: the same at row y.
+JL_INLINE void chebyshev_row(const TileView& view, const TileState& tile, int y, double* weight) {
+  const double v = (y - tile.y0 - view.transfer.shift[1]) / view.copies.half_y;
+  weight[0] = 1.0;
+  weight[1] = v;
+  for (int l = 2; l < view.copies.n; ++l) weight[l] = 2.0 * v * weight[l - 1] - weight[l - 2];
+}
+
+// Rows [begin, end) of the window lose the copies' light.
+inline void subtract_copies(const TileView& view, const TileState& tile, const double* coefficients,
+                            int begin, int end, double* scratch) {
+  const int n = view.copies.n, width = view.width;
+  double* line = scratch;                 // [n][n_lanes]
+  double* basis = scratch + n * n_lanes;  // [n][width]
+  chebyshev_columns(view, tile, basis);
   for (int y = begin; y < end; ++y) {
-    const double v = (y - centre_y) / plan.half_y;
-    double weight[CopyPlan::max_order] = {1.0, v};
-    for (int l = 2; l < n; ++l) weight[l] = 2.0 * v * weight[l - 1] - weight[l - 2];
+    double weight[CopyPlan::max_order];
+    chebyshev_row(view, tile, y, weight);
     for (int i = 0; i < n * n_lanes; i += vector_width) {
       Vec s = load(coefficients + i);
       for (int l = 1; l < n; ++l) {
@@ -290,6 +301,25 @@ inline void subtract_copies(const TileView& view, const TileState& tile, const d
         }
         store(p, s);
       }
+    }
+  }
+}
+
+// The same for the image alone, plane [height][width].
+inline void subtract_copies_value(const TileView& view, const TileState& tile,
+                                  const double* coefficients, int begin, int end, double* plane,
+                                  double* scratch) {
+  const int n = view.copies.n, width = view.width;
+  chebyshev_columns(view, tile, scratch);
+  for (int y = begin; y < end; ++y) {
+    double weight[CopyPlan::max_order];
+    chebyshev_row(view, tile, y, weight);
+    double* JL_RESTRICT row = plane + static_cast<std::ptrdiff_t>(y) * width;
+    for (int k = 0; k < n; ++k) {
+      double c = 0.0;
+      for (int l = k % 2; l < n; l += 2) c += weight[l] * coefficients[(l * n + k) * n_lanes];
+      const double* JL_RESTRICT basis = scratch + static_cast<std::ptrdiff_t>(k) * width;
+      for (int x = 0; x < width; ++x) row[x] -= c * basis[x];
     }
   }
 }

@@ -8,6 +8,7 @@
 #include "backend/cpu/band_plan.hpp"
 #include "backend/cpu/kernels.hpp"
 #include "backend/cpu/thread_pool.hpp"
+#include "backend/cpu/value_planes.hpp"
 #include "stages/pipeline.hpp"
 
 namespace jointlight {
@@ -51,30 +52,31 @@ class CpuBackend final : public Backend {
         n_threads_(n_threads > 0 ? n_threads : default_threads()),
         kernels_(kernels()),
         views_(scene_->views()),
-        drawn_(views_.size()) {
+        drawn_(views_.size()),
+        planes_(views_, kernels_, n_threads_) {
     plan_fields(field_bytes / sizeof(double));
     allocate_scratch();
     bands_ = plan_bands(*scene_, views_);
   }
 
+  // Draws without derivatives what is not in memory already.
   void render(std::span<const TileState> states, int image, double* out) override {
     const ImageSpec& spec = scene_->images()[at(image)];
     std::fill_n(out, at(spec.width) * at(spec.height), 0.0);
-    draw(states, scene_->image_tiles()[at(image)]);
-    std::vector<double> lanes;
-    for (int t : scene_->image_tiles()[at(image)]) {
-      const TileView& view = views_[at(t)];
-      lanes.resize(at(view.width) * n_lanes);
-      for (int y = 0; y < view.height; ++y) {
-        const double* row = lane_row(view, y, lanes.data());
-        double* target = out + at(view.y0 + y) * at(spec.width) + view.x0;
-        for (int x = 0; x < view.width; ++x) {
-          for (int i = 0; i < n_lanes; ++i) {
-            target[x] += states[at(t)].value[i] * row[at(x) * n_lanes + at(i)];
-          }
-        }
-      }
+    const std::vector<int>& tiles = scene_->image_tiles()[at(image)];
+    note_changes(states);
+    load_batch(batch_of_image_[at(image)]);
+    std::vector<int> by_value, by_lanes;
+    for (const int t : tiles) {
+      if (!states[at(t)].visible) continue;
+      const bool fourier = views_[at(t)].renderer == Renderer::fourier;
+      (fourier && !drawn_[at(t)].in_memory ? by_value : by_lanes).push_back(t);
     }
+    planes_.draw(states, by_value);
+    for_these(by_lanes, [&](auto& worker, const TileView& view, int tile) {
+      render_tile(worker, view, states[at(tile)]);
+    });
+    for (const int t : tiles) add_to_image(states[at(t)], t, spec.width, out);
   }
 
   FieldsView fields(std::span<const TileState> states, int tile) override {
@@ -240,10 +242,30 @@ class CpuBackend final : public Backend {
                : window;
   }
 
-  const double* lane_row(const TileView& view, int y, double* memory) const {
-    if (view.renderer != Renderer::sky) return view.fields + at(y) * view.row_stride;
-    kernels_.sky_row(view, y, memory);
-    return memory;
+  // image [.][width] += a tile as drawn for it
+  void add_to_image(const TileState& state, int tile, int width, double* image) {
+    if (!state.visible) return;
+    const TileView& view = views_[at(tile)];
+    const bool by_value = view.renderer == Renderer::fourier && !drawn_[at(tile)].in_memory;
+    AlignedBuffer<double>& lanes = scratch_[0].sky;
+    for (int y = 0; y < view.height; ++y) {
+      double* target = image + at(view.y0 + y) * at(width) + view.x0;
+      if (by_value) {
+        const double* row = planes_.plane(tile) + at(y) * at(view.width);
+        for (int x = 0; x < view.width; ++x) target[x] += state.value[lane_unit] * row[x];
+        continue;
+      }
+      const double* row = view.fields + at(y) * view.row_stride;
+      if (view.renderer == Renderer::sky) {
+        kernels_.sky_row(view, y, lanes.data());
+        row = lanes.data();
+      }
+      for (int x = 0; x < view.width; ++x) {
+        for (int i = 0; i < n_lanes; ++i) {
+          target[x] += state.value[i] * row[at(x) * n_lanes + at(i)];
+        }
+      }
+    }
   }
 
   // Calls body(worker, view, tile) for those whose fields are not in memory: large tiles one after
@@ -369,6 +391,7 @@ class CpuBackend final : public Backend {
   const KernelTable& kernels_;
   std::vector<TileView> views_;
   std::vector<Drawn> drawn_;
+  ValuePlanes planes_;
   std::vector<std::uint8_t> changed_, wanted_;  // [n_tiles]
   std::vector<std::vector<int>> batches_;       // images
   std::vector<int> batch_of_image_;

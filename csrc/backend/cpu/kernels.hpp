@@ -63,6 +63,15 @@ struct KernelTable {
   std::size_t (*copies_scratch)(const TileView&) = nullptr;  // doubles
   void (*subtract_copies)(const TileView&, const TileState&, const double* coefficients, int begin,
                           int end, double* scratch) = nullptr;
+  // The image alone (stages/render_value.hpp): doubles between the passes, of scratch; the passes
+  std::size_t (*value_spectra)(const TileView&) = nullptr;
+  std::size_t (*value_scratch)(const TransferView&) = nullptr;
+  void (*render_value_columns)(const TileView&, const TileState&, const double* phases, int begin,
+                               int end, double* spectra, double* scratch) = nullptr;
+  void (*render_value_rows)(const TileView&, const double* spectra, int begin, int end,
+                            double* plane, double* scratch) = nullptr;
+  void (*subtract_copies_value)(const TileView&, const TileState&, const double* coefficients,
+                                int begin, int end, double* plane, double* scratch) = nullptr;
   void (*band)(Band&) = nullptr;
   void (*sky_row)(const TileView&, int y, double* lanes) = nullptr;
   ProfileKernels (*profile)(int index) = nullptr;
