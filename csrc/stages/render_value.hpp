@@ -38,14 +38,16 @@ JL_INLINE void radial_value(const RadialTable& table, int n, const double* JL_RE
                             double* JL_RESTRICT f) {
   constexpr int columns = RadialTable::columns, row = 6 * columns;
   const double top = static_cast<double>(table.n_intervals) - 1e-9;
-  const double* coefficients = table.coefficients;
+  alignas(64) double position[value_block];
   for (int i = 0; i < n; ++i) {
-    double position = (log_(rho2[i]) - table.u0) * table.inverse_step;
-    position = position < 0.0 ? 0.0 : position;
-    position = position > top ? top : position;
-    const int k = static_cast<int>(position);
-    const double t = position - k;
-    const double* c = coefficients + static_cast<std::ptrdiff_t>(k) * row;
+    double t = (log_(rho2[i]) - table.u0) * table.inverse_step;
+    t = t < 0.0 ? 0.0 : t;
+    position[i] = t > top ? top : t;
+  }
+  for (int i = 0; i < n; ++i) {
+    const int k = static_cast<int>(position[i]);
+    const double t = position[i] - k;
+    const double* c = table.coefficients + static_cast<std::ptrdiff_t>(k) * row;
     f[i] = c[0] + t * (c[columns] +
                        t * (c[2 * columns] +
                             t * (c[3 * columns] + t * (c[4 * columns] + t * c[5 * columns]))));
