@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "base/stage_clock.hpp"
 #include "scene/scene.hpp"
 #include "scene/transform_table.hpp"
 
@@ -62,6 +63,7 @@ void wing_tail(const ProfileInfo& profile, const TransferView& box, TileState& s
 void Scene::place_tiles(const ParameterState& parameters, bool internal,
                         std::vector<TileState>& states, std::vector<Chain>& chains,
                         std::vector<AlignedBuffer<double>>& table_memory) const {
+  const StageClock clock(Stage::place);
   states.resize(spec_.tiles.size());
   chains.resize(spec_.tiles.size());
   table_memory.resize(spec_.tiles.size());

@@ -10,6 +10,7 @@
 #include <cmath>
 #include <cstddef>
 
+#include "base/stage_clock.hpp"
 #include "solve/cholesky.hpp"
 
 namespace jointlight {
@@ -116,6 +117,7 @@ LinearSolver::LinearSolver(const SparsePattern& pattern, Method method)
 LinearSolver::~LinearSolver() = default;
 
 Factorization LinearSolver::factor(std::span<const double> values, double min_pivot) {
+  const StageClock clock(Stage::factor);
   if (!std::all_of(values.begin(), values.end(), [](double v) { return std::isfinite(v); })) {
     return Factorization::non_finite;
   }
@@ -181,6 +183,7 @@ std::vector<int> LinearSolver::weak(std::span<const double> values, double min_p
 }
 
 void LinearSolver::solve(std::span<double> b) const {
+  const StageClock clock(Stage::solve_system);
   const Workspace& w = *workspace_;
   if (method_ == Method::small) {
     cholesky_solve(w.small.data(), pattern_.n, pattern_.n, b.data());

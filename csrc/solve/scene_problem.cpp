@@ -5,6 +5,8 @@
 #include <cmath>
 #include <limits>
 
+#include "base/stage_clock.hpp"
+
 namespace jointlight {
 namespace {
 
@@ -73,6 +75,7 @@ double SceneProblem::linearize(std::span<const double> x, std::span<double> g,
 
 // Chain rule of every tile at the current state: lanes -> slots -> free coordinates.
 void SceneProblem::fill_columns() {
+  const StageClock clock(Stage::fold);
   const ParameterMap& map = scene_->parameters();
   for (std::size_t t = 0; t < columns_.size(); ++t) {
     const NormalLayout::TileColumns& layout = layout_->tiles[t];
@@ -90,6 +93,7 @@ void SceneProblem::fill_columns() {
 }
 
 void SceneProblem::fold(std::span<double> g, std::span<double> h) const {
+  const StageClock clock(Stage::fold);
   for (std::size_t t = 0; t < columns_.size(); ++t) {
     const std::vector<int>& free = layout_->tiles[t].free;
     for (std::size_t c = 0; c < free.size(); ++c) {

@@ -4,6 +4,7 @@
 #include <string_view>
 
 #include "backend/cpu/kernels.hpp"
+#include "base/stage_clock.hpp"
 
 namespace jointlight {
 
@@ -38,7 +39,7 @@ const KernelTable& kernels() {
 #endif
     return &isa_base::kernel_table();
   }();
-  return *chosen;
+  return stage_clocks_on.load() ? timed_kernels(*chosen) : *chosen;
 }
 
 }  // namespace jointlight

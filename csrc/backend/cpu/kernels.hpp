@@ -78,6 +78,10 @@ struct KernelTable {
 };
 
 // The best level this processor runs; JOINTLIGHT_ISA=base|v3|v4 forces one.
+// While stage clocks are on (base/stage_clock.hpp), its kernels are timed.
 const KernelTable& kernels();
+
+// The same kernels with clocks around them (one table a process).
+const KernelTable& timed_kernels(const KernelTable& of);
 
 }  // namespace jointlight

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.ndimage import map_coordinates
 
 from jointlight.psf.checks import Floats
 
@@ -57,6 +56,8 @@ def array_moments(data: Floats, oversampling: int) -> Floats:
 
 def array_fwhm(data: Floats, center: tuple[float, float]) -> float:
     """Width at half maximum of the angle-averaged array about a centre, in array pixels."""
+    from scipy.ndimage import map_coordinates  # takes longer to import than all of this package
+
     angles = np.linspace(0.0, 2.0 * np.pi, 24, endpoint=False)
     radii = np.arange(0.0, max(data.shape), 0.05)
     points = [
