@@ -59,35 +59,38 @@ class CpuBackend final : public Backend {
     bands_ = plan_bands(*scene_, views_);
   }
 
-  // Draws without derivatives what is not in memory already.
   void render(std::span<const TileState> states, int image, double* out) override {
     const ImageSpec& spec = scene_->images()[at(image)];
-    std::fill_n(out, at(spec.width) * at(spec.height), 0.0);
     const std::vector<int>& tiles = scene_->image_tiles()[at(image)];
-    note_changes(states);
-    load_batch(batch_of_image_[at(image)]);
-    std::vector<int> by_value, by_lanes;
+    std::fill_n(out, at(spec.width) * at(spec.height), 0.0);
+    draw_values(states, tiles);
     for (const int t : tiles) {
-      if (!states[at(t)].visible) continue;
-      const bool fourier = views_[at(t)].renderer == Renderer::fourier;
-      (fourier && !drawn_[at(t)].in_memory ? by_value : by_lanes).push_back(t);
+      const TileView& view = views_[at(t)];
+      add_to_image(states[at(t)], t, out + at(view.y0) * at(spec.width) + view.x0, at(spec.width));
     }
-    planes_.draw(states, by_value);
-    for_these(by_lanes, [&](auto& worker, const TileView& view, int tile) {
-      render_tile(worker, view, states[at(tile)]);
-    });
-    for (const int t : tiles) add_to_image(states[at(t)], t, spec.width, out);
   }
 
-  FieldsView fields(std::span<const TileState> states, int tile) override {
+  void render_tile(std::span<const TileState> states, int tile, double* out) override {
     const TileView& view = views_[at(tile)];
+    std::fill_n(out, at(view.width) * at(view.height), 0.0);
+    draw_values(states, {&tile, 1});
+    add_to_image(states[at(tile)], tile, out, at(view.width));
+  }
+
+  void project(std::span<const TileState> states, int tile, std::span<const double> weights,
+               std::span<double* const> planes, std::size_t stride) override {
+    constexpr int piece = 16;  // rows
+    const TileView& view = views_[at(tile)];
+    note_changes(states);
     draw(states, {&tile, 1});
-    if (view.renderer != Renderer::sky) return {view.fields, view.row_stride};
-    sky_fields_.resize(view.row_stride * at(view.height));
-    for (int y = 0; y < view.height; ++y) {
-      kernels_.sky_row(view, y, &sky_fields_[at(y) * view.row_stride]);
-    }
-    return {sky_fields_.data(), view.row_stride};
+    parallel_for((view.height + piece - 1) / piece, n_threads_, [&](int i, int thread) {
+      const int n_planes = static_cast<int>(planes.size());
+      for (int y = i * piece; y < std::min(view.height, (i + 1) * piece); ++y) {
+        const double* lanes = lane_row(view, y, scratch_[at(thread)].sky.data());
+        kernels_.project_row(lanes, view.width, weights.data(), n_planes, planes.data(),
+                             at(y) * stride);
+      }
+    });
   }
 
   void chi2(std::span<const TileState> states, std::span<double> per_tile) override {
@@ -242,28 +245,39 @@ class CpuBackend final : public Backend {
                : window;
   }
 
-  // image [.][width] += a tile as drawn for it
-  void add_to_image(const TileState& state, int tile, int width, double* image) {
+  const double* lane_row(const TileView& view, int y, double* memory) const {
+    if (view.renderer != Renderer::sky) return view.fields + at(y) * view.row_stride;
+    kernels_.sky_row(view, y, memory);
+    return memory;
+  }
+
+  // Makes images of tiles of one image: without derivatives, where those are not in memory anyway.
+  void draw_values(std::span<const TileState> states, std::span<const int> tiles) {
+    note_changes(states);
+    load_batch(batch_of_image_[at(scene_->tiles()[at(tiles[0])].image)]);
+    std::vector<int> by_value, by_lanes;
+    for (const int t : tiles) {
+      if (states[at(t)].visible) (has_plane(t) ? by_value : by_lanes).push_back(t);
+    }
+    planes_.draw(states, by_value);
+    draw(states, by_lanes);
+  }
+
+  bool has_plane(int tile) const {
+    return views_[at(tile)].renderer == Renderer::fourier && !drawn_[at(tile)].in_memory;
+  }
+
+  // target[y * stride + x] += a tile of the last draw_values, (x, y) in its window.
+  void add_to_image(const TileState& state, int tile, double* target, std::size_t stride) {
     if (!state.visible) return;
     const TileView& view = views_[at(tile)];
-    const bool by_value = view.renderer == Renderer::fourier && !drawn_[at(tile)].in_memory;
-    AlignedBuffer<double>& lanes = scratch_[0].sky;
-    for (int y = 0; y < view.height; ++y) {
-      double* target = image + at(view.y0 + y) * at(width) + view.x0;
-      if (by_value) {
+    for (int y = 0; y < view.height; ++y, target += stride) {
+      if (has_plane(tile)) {
         const double* row = planes_.plane(tile) + at(y) * at(view.width);
         for (int x = 0; x < view.width; ++x) target[x] += state.value[lane_unit] * row[x];
-        continue;
-      }
-      const double* row = view.fields + at(y) * view.row_stride;
-      if (view.renderer == Renderer::sky) {
-        kernels_.sky_row(view, y, lanes.data());
-        row = lanes.data();
-      }
-      for (int x = 0; x < view.width; ++x) {
-        for (int i = 0; i < n_lanes; ++i) {
-          target[x] += state.value[i] * row[at(x) * n_lanes + at(i)];
-        }
+      } else {
+        const double* lanes = lane_row(view, y, scratch_[0].sky.data());
+        kernels_.project_row(lanes, view.width, state.value, 1, &target, 0);
       }
     }
   }
@@ -294,11 +308,10 @@ class CpuBackend final : public Backend {
     for (const int t : tiles) drawn_[at(t)].in_memory = true;
   }
 
-  // Fields of some tiles of one image.
+  // Fields of some tiles of one image; after note_changes.
   void draw(std::span<const TileState> states, std::span<const int> tiles) {
-    note_changes(states);
     for_these(tiles, [&](auto& worker, const TileView& view, int tile) {
-      render_tile(worker, view, states[at(tile)]);
+      jointlight::render_tile(worker, view, states[at(tile)]);
     });
   }
 
@@ -397,7 +410,6 @@ class CpuBackend final : public Backend {
   std::vector<int> batch_of_image_;
   int loaded_ = 0;  // batch whose fields are in memory
   AlignedBuffer<double> fields_;
-  std::vector<double> sky_fields_;  // filled only when asked for
   std::vector<Scratch> scratch_;
   std::size_t phase_offset_ = 0;
   std::vector<BandPlan> bands_;

@@ -5,6 +5,7 @@
 #include "profile_list.hpp"
 #include "stages/copies.hpp"
 #include "stages/normal.hpp"
+#include "stages/project.hpp"
 #include "stages/render_fourier.hpp"
 #include "stages/render_value.hpp"
 #include "stages/residual.hpp"
@@ -111,6 +112,7 @@ const KernelTable& kernel_table() {
       .subtract_copies_value = &subtract_copies_value,
       .band = &band,
       .sky_row = &sky_row,
+      .project_row = &project_row,
       .profile = &profile_kernels,
   };
   return table;

@@ -74,6 +74,9 @@ struct KernelTable {
                                 int begin, int end, double* plane, double* scratch) = nullptr;
   void (*band)(Band&) = nullptr;
   void (*sky_row)(const TileView&, int y, double* lanes) = nullptr;
+  // planes[k][offset + x] += weights[k] . lanes[x], weights [n_planes][n_lanes]
+  void (*project_row)(const double* lanes, int n, const double* weights, int n_planes,
+                      double* const* planes, std::size_t offset) = nullptr;
   ProfileKernels (*profile)(int index) = nullptr;
 };
 
