@@ -251,7 +251,8 @@ class CpuBackend final : public Backend {
     return memory;
   }
 
-  // Makes images of tiles of one image: without derivatives, where those are not in memory anyway.
+  // Makes images of tiles of one image, without derivatives if under a PSF: even where those are in
+  // memory, since what is remembered must not show.
   void draw_values(std::span<const TileState> states, std::span<const int> tiles) {
     note_changes(states);
     load_batch(batch_of_image_[at(scene_->tiles()[at(tiles[0])].image)]);
@@ -264,7 +265,7 @@ class CpuBackend final : public Backend {
   }
 
   bool has_plane(int tile) const {
-    return views_[at(tile)].renderer == Renderer::fourier && !drawn_[at(tile)].in_memory;
+    return views_[at(tile)].renderer == Renderer::fourier;
   }
 
   // target[y * stride + x] += a tile of the last draw_values, (x, y) in its window.
