@@ -354,7 +354,7 @@ class CpuBackend final : public Backend {
       used += size;
       largest = std::max(largest, used);
     }
-    fields_.resize(largest);
+    fields_.resize_unset(largest);  // written before they are read
     for (std::size_t t = 0; t < views_.size(); ++t) {
       if (views_[t].renderer != Renderer::sky) views_[t].fields = fields_.data() + offset[t];
     }
