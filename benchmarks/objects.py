@@ -148,6 +148,10 @@ def measure_nine_bands(path: str, n_threads: int) -> dict[str, Any]:
 
     build(0).fit(n_threads=n_threads)  # what the first fit of a process pays is measured elsewhere
     times = {"build": 0.0, "fit": 0.0}
+    models = [build(i) for i in range(N_OBJECTS)]
+    began = time.perf_counter()
+    many = jl.fit_many(models, n_threads=n_threads)
+    times["fit_many"] = time.perf_counter() - began
     statuses, evaluations, pulls = [], [], []
     for i in range(N_OBJECTS):
         began = time.perf_counter()
@@ -167,8 +171,10 @@ def measure_nine_bands(path: str, n_threads: int) -> dict[str, Any]:
         "seconds": times,
         "n": N_OBJECTS,
         "n_free": int(result.n_free),
-        "per_second": N_OBJECTS / times["fit"],
-        "per_second_with_build": N_OBJECTS / (times["fit"] + times["build"]),
+        "per_second": N_OBJECTS / times["fit_many"],
+        "per_second_one_by_one": N_OBJECTS / times["fit"],
+        "per_second_with_build": N_OBJECTS / (times["fit_many"] + times["build"]),
+        "core_ms": 1e3 * float(np.mean(many.time)),
         "status": statuses,
         "n_linearize": evaluations,
         "agreement": {"rms_pull_of_Re": float(np.sqrt(np.mean(np.square(pulls))))},

@@ -211,9 +211,9 @@ def machine_limits(limits: Document) -> str:
     )  # fmt: skip
     return (
         f"One thread of this processor (`{limits['isa']}` kernels, {limits['vector_width']} lanes "
-        f"a vector) does {limits['fma_per_s'] / 1e9:.0f}e9 multiply-adds a second in registers, one "
-        f"`exp` in {limits['exp_ns']:.2f} ns and one `log` in {limits['log_ns']:.2f} ns (ours, in "
-        f"loops over arrays), and reads {rates}."
+        f"a vector) does {limits['fma_per_s'] / 1e9:.0f}e9 multiply-adds a second in registers, "
+        f"one `exp` in {limits['exp_ns']:.2f} ns and one `log` in {limits['log_ns']:.2f} ns (ours, "
+        f"in loops over arrays), and reads {rates}."
     )
 
 
@@ -265,62 +265,48 @@ def evaluations(tuning: Document, before: Document | None) -> str:
 TAIL = ("median", "90 %", "99 %", "max")
 
 
+HOW = """
+Written from `benchmarks/results/` by `python -m benchmarks.page`; how it is measured:
+`benchmarks/README.md`.
+
+{cpu}, {cores} cores, {date}. Every code in a process of its own, one thread unless said, float64
+(pysersic: float32), {repeats} interleaved repeats (fewer of what takes long); figures are medians
+and ratios those of medians, since other work shares the machine. Peers fit {subset} of the 1,000
+stamps, chosen at random. jointlight's derivative planes come with the image, the others' without.
+"""
+JUDGE = """
+Speed counts only with the same answer. The judge is GalSim: its image, or the optimum of its model
+on the same data. Codes that convolve a pixelated galaxy on the native grid have an error of their
+own, which is theirs at any speed.
+"""
+EVALUATION = """
+One evaluation is value, 7 derivatives, residual and normal equations. A stamp of 101x101 pixels:
+"""
+TUNING = """
+{n} made-up problems, always the same (`python -m benchmarks.tuning`): n 0.5-7, half-light radius
+0.7-12 pixels, axis ratio 0.15-1, signal-to-noise ratio 10-1000, a third of them blends, starts
+20-50 % off in every parameter. Linearizations until convergence:
+"""
+
+
 def render(document: Document, tuning: Document | None, before: Document | None) -> str:
     """The page."""
-    machine = document["machine"]
-    parts = [
-        "# Performance",
-        (
-            "Written from `benchmarks/results/` by `python -m benchmarks.page`; how it is measured: "
-            "`benchmarks/README.md`."
-        ),
-        (
-            f"{machine['cpu']}, {machine['cores']} cores, {document['date']}. Every code in a process "
-            f"of its own, one thread unless said, float64 (pysersic: float32), {document['repeats']} "
-            "interleaved repeats (fewer of what takes long); figures are medians and ratios those of "
-            "medians, since other work shares the machine. Peers fit "
-            f"{document.get('stamps_101', {}).get('subset', 'some')} of the 1,000 stamps, chosen at "
-            "random."
-        ),
-        "## What was to be reached",
-        targets(document),
-        "## The answers",
-        (
-            "Speed counts only with the same answer. The judge is GalSim: its image, or the optimum of "
-            "its model on the same data. Codes that convolve a pixelated galaxy on the native grid "
-            "have their own error, which is theirs at any speed."
-        ),
-        answers(document),
-        "## Times",
-        times(document),
-    ]
+    facts = document["machine"] | {k: document[k] for k in ("date", "repeats")}
+    facts["subset"] = document.get("stamps_101", {}).get("subset", "some")
+    parts = ["# Performance", HOW.format(**facts)]
+    parts += ["## What was to be reached", targets(document)]
+    parts += ["## The answers", JUDGE, answers(document)]
+    parts += ["## Times", times(document)]
     if document.get("limits") and "stages" in document:
-        parts += [
-            "## One evaluation by stage",
-            machine_limits(document["limits"]),
-            (
-                "One evaluation is value, 7 derivatives, residual and normal equations. A stamp of "
-                "101x101 pixels:"
-            ),
-            roofline(document, "stamp 101"),
-            "An image of 500x500 pixels:",
-            roofline(document, "image 500"),
-            "The limit of a transform is the same transform alone, in the first caches.",
-            "## Scaling",
-            scaling(document),
-        ]
+        parts += ["## One evaluation by stage", machine_limits(document["limits"])]
+        parts += [EVALUATION, roofline(document, "stamp 101")]
+        parts += ["An image of 500x500 pixels:", roofline(document, "image 500")]
+        parts += ["The limit of a transform is the same transform alone, in the first caches."]
+        parts += ["## Scaling", scaling(document)]
     if tuning is not None:
-        parts += [
-            "## Evaluations a fit takes",
-            (
-                f"{tuning['summary']['all']['n']} made-up problems, always the same "
-                "(`python -m benchmarks.tuning`): n 0.5-7, half-light radius 0.7-12 pixels, axis ratio "
-                "0.15-1, signal-to-noise ratio 10-1000, a third of them blends, starts 20-50 % off in "
-                "every parameter. Linearizations until convergence:"
-            ),
-            evaluations(tuning, before),
-        ]
-    return "\n\n".join(parts) + "\n"
+        parts += ["## Evaluations a fit takes", TUNING.format(n=tuning["summary"]["all"]["n"])]
+        parts += [evaluations(tuning, before)]
+    return "\n\n".join(part.strip() for part in parts) + "\n"
 
 
 def stored(name: str) -> Document | None:

@@ -22,12 +22,22 @@ from .cases import brightness_at_re, demo_problem, gaussian_array
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["FWHM", "NAMES", "SIGMA", "Stamps", "galsim_offsets", "stored", "write_case"]
+__all__ = [
+    "FWHM",
+    "GALSIM_MAX_N",
+    "NAMES",
+    "SIGMA",
+    "Stamps",
+    "galsim_offsets",
+    "stored",
+    "write_case",
+]
 
 N, SEED, VERSION = 1000, 20261123, 1
 # Pixels, Gaussian, without the pixel's response: wide enough for codes that convolve pixels.
 FWHM = 4.0
 SIGMA = 1.0
+GALSIM_MAX_N = 6.2  # it draws no larger index; a fit may want one
 SIZE, PSF_SIZE = 101, 31
 SMALL, SMALL_PSF = 64, 21
 NAMES = ("x", "y", "q", "PA", "Re", "n", "Ie")

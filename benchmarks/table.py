@@ -92,7 +92,11 @@ def stamps(size: int, settings: Settings) -> dict[str, Any]:
     result["jointlight"]["status"] = ours["status"]
     result["jointlight"]["n_linearize"] = distribution(ours["n_linearize"])
     mine = values.pop("jointlight")[chosen]
-    offsets = [stamp_set.galsim_offsets(jl, used, i, v) for i, v in zip(chosen, mine, strict=True)]
+    known = mine[:, 5] < stamp_set.GALSIM_MAX_N
+    mine, values = mine[known], {name: v[known] for name, v in values.items()}
+    offsets = [
+        stamp_set.galsim_offsets(jl, used, i, v) for i, v in zip(chosen[known], mine, strict=True)
+    ]
     optimum = mine + np.array([delta for delta, _ in offsets])
     sigma = np.array([errors for _, errors in offsets])
     for name, v in {"jointlight": mine, **values}.items():

@@ -94,7 +94,7 @@ def stamps_case() -> None:
     template = jl.Model("sersic galaxy", target=first, center=(0.0, 0.0))
     columns = dict(zip(("q", "PA", "Re", "n", "Ie"), start.T[2:], strict=True))
     columns["center"] = start[:, :2]
-    weight = meta["sigma"] ** -2
+    weight = np.full(len(data), meta["sigma"] ** -2)
     last: dict = {}
 
     def fits(n_threads: int = 1) -> None:
@@ -104,19 +104,14 @@ def stamps_case() -> None:
 
     def result() -> dict:
         many = last["many"]
-        table = many.table
-        values = np.column_stack([np.asarray(table[name]) for name in PARAMETERS])
-        return saved_fits(values) | {
-            "status": {str(k): int(n) for k, n in zip(*counted(table["status"]), strict=True)},
-            "n_linearize": np.asarray(table["n_linearize"]).tolist(),
+        names = list(many.names)
+        statuses, counts = np.unique(many.status, return_counts=True)
+        return saved_fits(many.values[:, [names.index(name) for name in PARAMETERS]]) | {
+            "status": {str(k): int(n) for k, n in zip(statuses, counts, strict=True)},
+            "n_linearize": np.asarray(many.n_linearize).tolist(),
         }
 
     serve(versions, {"fits": fits, "fits_2_threads": lambda: fits(2)}, result)
-
-
-def counted(words) -> tuple[np.ndarray, np.ndarray]:
-    """Distinct words and how often each stands there."""
-    return np.unique(np.asarray(words, dtype=str), return_counts=True)
 
 
 PARAMETERS = ("center_x", "center_y", "q", "PA", "Re", "n", "Ie")
