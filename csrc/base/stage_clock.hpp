@@ -16,8 +16,8 @@ enum class Stage : std::uint8_t {
   phases,       // exp(-i k y0)
   columns,      // spectrum of every column, back along y
   rows,         // back along x
-  wings,        // copies' light on the coarse grid
-  subtract,     // interpolated and taken off
+  copies,       // light of the periodic copies: its polynomial
+  subtract,     // taken off every pixel
   pixel,        // pixel renderer
   residual,     // chi2 of bands alone
   normal,       // residual and normal equations of bands
@@ -26,7 +26,7 @@ enum class Stage : std::uint8_t {
   solve_system  // with the factor at hand
 };
 inline constexpr const char* stage_names[] = {"place",  "phases",   "columns", "rows",
-                                              "wings",  "subtract", "pixel",   "residual",
+                                              "copies", "subtract", "pixel",   "residual",
                                               "normal", "fold",     "factor",  "solve_system"};
 inline constexpr std::size_t n_stages = std::size(stage_names);
 static_assert(n_stages == static_cast<std::size_t>(Stage::solve_system) + 1);

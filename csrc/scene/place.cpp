@@ -93,10 +93,8 @@ void Scene::place_tiles(const ParameterState& parameters, bool internal,
     if (view.renderer != Renderer::fourier || tile.geometry.kind != ComponentKind::profile)
       continue;
     // rho^2 = k^T S k between the smallest and the largest frequency of the box
-    const double mean = 0.5 * (state.S[0] + state.S[2]);
-    const double spread = std::hypot(0.5 * (state.S[0] - state.S[2]), state.S[1]);
     const double det = state.S[0] * state.S[2] - state.S[1] * state.S[1];
-    const double largest = mean + spread, smallest = det / largest;
+    const double largest = largest_eigenvalue(state.S), smallest = det / largest;
     const double step = 2.0 * M_PI / std::max(view.transfer.box_x, view.transfer.box_y);
     double kx_max = 0.0;
     for (int r = 0; r < view.transfer.column_start[view.transfer.n_columns]; ++r) {

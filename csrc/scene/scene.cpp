@@ -12,19 +12,7 @@ namespace {
 std::size_t at(int i) { return static_cast<std::size_t>(i); }
 
 double axis_ratio(const double S[3]) {
-  const double mean = 0.5 * (S[0] + S[2]), spread = std::hypot(0.5 * (S[0] - S[2]), S[1]);
-  return std::sqrt(std::max(mean - spread, 0.0) / (mean + spread));
-}
-
-// Pixels between grid nodes that resolve the copies' ridges in the window, q times the distance of
-// the nearest copy wide, by five nodes, and keep the grid's border well off that copy.
-int wing_step(const TileView& view, const TileState& state) {
-  const double far_x = std::max(state.x0, view.width - 1 - state.x0);
-  const double far_y = std::max(state.y0, view.height - 1 - state.y0);
-  const double distance =
-      std::max(std::min(view.transfer.box_x - far_x, view.transfer.box_y - far_y), 1.0);
-  const double widest = distance * std::min(axis_ratio(state.S) / 5.0, 0.1);
-  return std::min(std::max(static_cast<int>(widest), 1), 32);
+  return std::sqrt(std::max(S[0] * S[2] - S[1] * S[1], 0.0)) / largest_eigenvalue(S);
 }
 
 }  // namespace
@@ -33,6 +21,7 @@ Scene::Scene(SceneSpec spec) : spec_(std::move(spec)) {
   validate();
   views_.resize(spec_.tiles.size());
   folds_.assign(spec_.tiles.size(), 0);
+  copy_blurs_.resize(spec_.tiles.size());
   std::vector<SlotUse> uses;
   for (TileSpec& tile : spec_.tiles) uses.push_back({tile.slots, &tile.geometry});
   parameters_ = std::make_unique<ParameterMap>(std::move(spec_.parameters), uses);
@@ -184,26 +173,6 @@ const FftPlan& Scene::fft(int size) {
   return *slot;
 }
 
-const WingAxis& Scene::wing_axis(int size, int step) {
-  WingAxis& axis = wing_axes_[{size, step}];
-  if (axis.nodes > 0) return axis;
-  axis.nodes = (size - 1 + step - 1) / step + 1 + 2 * wing_border;
-  axis.low = 0.5 * (size - 1) - 0.5 * step * (axis.nodes - 1);
-  for (int i = 0; i < size; ++i) {
-    const double position = (i - axis.low) / step;
-    const int cell = static_cast<int>(std::floor(position)) - 2;
-    axis.cell.push_back(cell);
-    for (int k = 0; k < wing_taps; ++k) {
-      double w = 1.0;  // Lagrange polynomial k of the six nodes
-      for (int m = 0; m < wing_taps; ++m) {
-        if (m != k) w *= (position - cell - m) / (k - m);
-      }
-      axis.weights.push_back(w);
-    }
-  }
-  return axis;
-}
-
 // The window fits into the box, and copies of the source stay clear of it: further than the PSF
 // reaches, and far enough to be smooth there.
 int Scene::box_size(const TileSpec& tile, int size, double centre, double q, double slack) const {
@@ -228,7 +197,7 @@ bool Scene::covers(std::span<const TileState> states) const {
     const double q = std::min(1.1 * axis_ratio(states[t].S), 1.0);
     if (box_size(spec_.tiles[t], view.width, states[t].x0, q, -1.0) > view.transfer.box_x ||
         box_size(spec_.tiles[t], view.height, states[t].y0, q, -1.0) > view.transfer.box_y ||
-        1.5 * wing_step(view, states[t]) < view.wings.step) {
+        !suits_copies(view, states[t], psf_extents_[at(spec_.tiles[t].psf)].core)) {
       return false;
     }
   }
@@ -295,10 +264,9 @@ TileState Scene::plan_tile(std::size_t index, const ParameterState& start) {
   view.fft_x = fft(box_x).view();
   view.fft_y = fft(box_y).view();
   if (kind == ComponentKind::profile) {
-    const int step = wing_step(view, state);
-    const WingAxis &x = wing_axis(view.width, step), &y = wing_axis(view.height, step);
-    view.wings = {step,          x.nodes,       y.nodes,          x.low,           y.low,
-                  x.cell.data(), y.cell.data(), x.weights.data(), y.weights.data()};
+    const double slack = 2.0 + 0.02 * std::max(view.width, view.height);
+    view.copies =
+        plan_copies(view, state, psf_extents_[at(tile.psf)].core, slack, copy_blurs_[index]);
   }
   // Rows hold half spectra first and pixels afterwards; an odd multiple of a cache line avoids
   // rows that alias in the cache.

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/aligned.hpp"
+#include "scene/copy_plan.hpp"
 #include "scene/ownership.hpp"
 #include "scene/parameter_map.hpp"
 #include "scene/plan_cache.hpp"
@@ -43,14 +44,6 @@ struct SceneSpec {
 struct TilePair {
   int a = 0, b = 0;
   int x_begin = 0, x_end = 0, y_begin = 0, y_end = 0;  // shared window, image pixels
-};
-
-// Interpolation from the wing grid along one axis of a window.
-struct WingAxis {
-  int nodes = 0;
-  double low = 0.0;             // window pixels of node 0
-  std::vector<int> cell;        // [size]
-  std::vector<double> weights;  // [size][wing_taps]
 };
 
 class Scene {
@@ -93,7 +86,6 @@ class Scene {
   bool follows_parameters(const TileSpec& tile) const;
   const Transfer& transfer(int psf, int box_x, int box_y);
   const FftPlan& fft(int size);
-  const WingAxis& wing_axis(int size, int step);
 
   SceneSpec spec_;
   std::vector<TileView> views_;
@@ -108,7 +100,7 @@ class Scene {
   // What the views point to; shared with other scenes.
   std::map<std::tuple<int, int, int>, std::shared_ptr<const Transfer>> transfers_;
   std::map<int, std::shared_ptr<const FftPlan>> ffts_;
-  std::map<std::pair<int, int>, WingAxis> wing_axes_;
+  std::vector<CopyBlur> copy_blurs_;  // [tiles]
 };
 
 }  // namespace jointlight

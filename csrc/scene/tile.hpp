@@ -8,6 +8,7 @@
 
 #include "base/fft_plan.hpp"
 #include "base/lanes.hpp"
+#include "base/macros.hpp"
 
 namespace jointlight {
 
@@ -25,8 +26,9 @@ enum Lane : int {
 
 enum class Likelihood : std::uint8_t { gaussian, poisson };
 
-// Copies of a component in the neighbouring boxes (stages/wings.hpp).
-inline constexpr int wing_shells = 8;  // rings of copies summed one by one; the rest is the tail
+// Rings of copies of a component in the neighbouring boxes (stages/copies.hpp) that are summed one
+// by one; the rest is the tail.
+inline constexpr int wing_shells = 8;
 inline constexpr int wing_taps = 6;    // points of the interpolation along each axis
 inline constexpr int wing_border = 6;  // grid nodes outside the window: 2 for taps, 4 for the PSF
 
@@ -40,6 +42,25 @@ struct WingPlan {
   // interpolated from, and their Lagrange weights
   const int *cell_x = nullptr, *cell_y = nullptr;           // [width], [height]
   const double *weights_x = nullptr, *weights_y = nullptr;  // [.][wing_taps]
+};
+
+// Copies up to ring `last`, beyond those before: their light as a polynomial of n x n coefficients.
+struct CopyRings {
+  int last = 0;
+  int n = 0;                       // even
+  const double* node = nullptr;    // [n] Chebyshev nodes in [-1, 1]
+  const double* cosine = nullptr;  // [k][i]: share of the value at node i in coefficient k
+};
+
+// The copies' light on a square about the component's own, (-half_x, half_x) x (-half_y, half_y).
+struct CopyPlan {
+  static constexpr int max_order = 48;
+  int n = 0;  // coefficients along each axis, 0 = nothing to subtract; the largest of the rings'
+  double half_x = 0.0, half_y = 0.0;  // pixels
+  CopyRings rings[3];
+  // What the PSF's moments do to coefficients: along each axis, [n][n], and d^2/dxdy's factor
+  const double *blur_x = nullptr, *blur_y = nullptr;
+  double blur_xy = 0.0;
 };
 
 enum class Renderer : std::uint8_t { fourier, pixel, sky };
@@ -76,6 +97,12 @@ struct TransferView {
   double moments[3] = {};
 };
 
+// Largest eigenvalue of a shape matrix: the major axis' scale squared, px^2.
+JL_INLINE double largest_eigenvalue(const double S[3]) {
+  const double half = 0.5 * (S[0] - S[2]);
+  return 0.5 * (S[0] + S[2]) + __builtin_sqrt(half * half + S[1] * S[1]);
+}
+
 // What a tile's rendering depends on at one parameter vector (host-prepared, a few hundred bytes).
 struct TileState {
   double x0 = 0.0, y0 = 0.0;      // centre, window pixels
@@ -96,6 +123,7 @@ struct TileView {
   std::size_t row_stride = 0;  // doubles per row of the fields
   double* fields = nullptr;    // [height][row_stride], lanes interleaved
   WingPlan wings;
+  CopyPlan copies;
   TransferView transfer;
   FftView fft_x, fft_y;
   double sky_map[6] = {};  // plane offset = (a + b x + c y, d + e x + f y), arcsec

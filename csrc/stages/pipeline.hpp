@@ -28,9 +28,9 @@ void render_tile(Worker& worker, const TileView& view, const TileState& state) {
     worker.pixel(view, state);
     return;
   }
-  worker.columns(view, state);  // transform x PSF, back along y
-  worker.rows(view);            // back along x
-  if (view.wings.step > 0) worker.wings(view, state);
+  worker.columns(view, state);                        // transform x PSF, back along y
+  worker.rows(view);                                  // back along x
+  if (view.copies.n > 0) worker.copies(view, state);  // what the box's periodicity brought in
 }
 
 template <class Exec>

@@ -8,6 +8,7 @@
 #include "backend/cpu/band_plan.hpp"
 #include "backend/cpu/kernels.hpp"
 #include "backend/cpu/thread_pool.hpp"
+#include "backend/cpu/value_planes.hpp"
 #include "stages/pipeline.hpp"
 
 namespace jointlight {
@@ -17,7 +18,7 @@ std::size_t at(int i) { return static_cast<std::size_t>(i); }
 
 // Scratch of one worker thread, sized for the largest tile of the scene.
 struct Scratch {
-  AlignedBuffer<double> fourier, wings, pixel, rows, sky;
+  AlignedBuffer<double> fourier, copies, pixel, rows, sky;
   std::vector<const double*> lanes;
 };
 
@@ -51,7 +52,8 @@ class CpuBackend final : public Backend {
         n_threads_(n_threads > 0 ? n_threads : default_threads()),
         kernels_(kernels()),
         views_(scene_->views()),
-        drawn_(views_.size()) {
+        drawn_(views_.size()),
+        planes_(views_, kernels_, n_threads_) {
     plan_fields(field_bytes / sizeof(double));
     allocate_scratch();
     bands_ = plan_bands(*scene_, views_);
@@ -59,33 +61,36 @@ class CpuBackend final : public Backend {
 
   void render(std::span<const TileState> states, int image, double* out) override {
     const ImageSpec& spec = scene_->images()[at(image)];
+    const std::vector<int>& tiles = scene_->image_tiles()[at(image)];
     std::fill_n(out, at(spec.width) * at(spec.height), 0.0);
-    draw(states, scene_->image_tiles()[at(image)]);
-    std::vector<double> lanes;
-    for (int t : scene_->image_tiles()[at(image)]) {
+    draw_values(states, tiles);
+    for (const int t : tiles) {
       const TileView& view = views_[at(t)];
-      lanes.resize(at(view.width) * n_lanes);
-      for (int y = 0; y < view.height; ++y) {
-        const double* row = lane_row(view, y, lanes.data());
-        double* target = out + at(view.y0 + y) * at(spec.width) + view.x0;
-        for (int x = 0; x < view.width; ++x) {
-          for (int i = 0; i < n_lanes; ++i) {
-            target[x] += states[at(t)].value[i] * row[at(x) * n_lanes + at(i)];
-          }
-        }
-      }
+      add_to_image(states[at(t)], t, out + at(view.y0) * at(spec.width) + view.x0, at(spec.width));
     }
   }
 
-  FieldsView fields(std::span<const TileState> states, int tile) override {
+  void render_tile(std::span<const TileState> states, int tile, double* out) override {
     const TileView& view = views_[at(tile)];
+    std::fill_n(out, at(view.width) * at(view.height), 0.0);
+    draw_values(states, {&tile, 1});
+    add_to_image(states[at(tile)], tile, out, at(view.width));
+  }
+
+  void project(std::span<const TileState> states, int tile, std::span<const double> weights,
+               std::span<double* const> planes, std::size_t stride) override {
+    constexpr int piece = 16;  // rows
+    const TileView& view = views_[at(tile)];
+    note_changes(states);
     draw(states, {&tile, 1});
-    if (view.renderer != Renderer::sky) return {view.fields, view.row_stride};
-    sky_fields_.resize(view.row_stride * at(view.height));
-    for (int y = 0; y < view.height; ++y) {
-      kernels_.sky_row(view, y, &sky_fields_[at(y) * view.row_stride]);
-    }
-    return {sky_fields_.data(), view.row_stride};
+    parallel_for((view.height + piece - 1) / piece, n_threads_, [&](int i, int thread) {
+      const int n_planes = static_cast<int>(planes.size());
+      for (int y = i * piece; y < std::min(view.height, (i + 1) * piece); ++y) {
+        const double* lanes = lane_row(view, y, scratch_[at(thread)].sky.data());
+        kernels_.project_row(lanes, view.width, weights.data(), n_planes, planes.data(),
+                             at(y) * stride);
+      }
+    });
   }
 
   void chi2(std::span<const TileState> states, std::span<double> per_tile) override {
@@ -181,11 +186,12 @@ class CpuBackend final : public Backend {
     void rows(const TileView& view) const {
       backend.kernels_.render_rows(view, 0, view.height, scratch().fourier.data());
     }
-    void wings(const TileView& view, const TileState& state) const {
-      double* grid = scratch().wings.data();
-      double* rest = grid + grid_size(view);
-      backend.kernels_.profile(view.profile).wing_grid(view, state, grid, rest);
-      backend.kernels_.subtract_wings(view, grid, 0, view.height, rest);
+    void copies(const TileView& view, const TileState& state) const {
+      double* coefficients = scratch().copies.data();
+      backend.kernels_.profile(view.profile)
+          .copies_polynomial(view, state, coefficients, coefficients + polynomial_size(view));
+      backend.kernels_.subtract_copies(view, state, coefficients, 0, view.height,
+                                       scratch().fourier.data());
     }
   };
 
@@ -209,11 +215,12 @@ class CpuBackend final : public Backend {
         backend.kernels_.render_rows(view, begin, end, memory);
       });
     }
-    void wings(const TileView& view, const TileState& state) const {
-      double* grid = backend.scratch_[0].wings.data();
-      backend.kernels_.profile(view.profile).wing_grid(view, state, grid, grid + grid_size(view));
+    void copies(const TileView& view, const TileState& state) const {
+      double* coefficients = backend.scratch_[0].copies.data();
+      backend.kernels_.profile(view.profile)
+          .copies_polynomial(view, state, coefficients, coefficients + polynomial_size(view));
       pieces(view.height, [&](int begin, int end, double* memory) {
-        backend.kernels_.subtract_wings(view, grid, begin, end, memory);
+        backend.kernels_.subtract_copies(view, state, coefficients, begin, end, memory);
       });
     }
     template <class Body>
@@ -225,8 +232,9 @@ class CpuBackend final : public Backend {
     }
   };
 
-  static std::size_t grid_size(const TileView& view) {
-    return at(view.wings.nx) * at(view.wings.ny) * n_lanes;
+  // Doubles.
+  static std::size_t polynomial_size(const TileView& view) {
+    return at(view.copies.n) * at(view.copies.n) * n_lanes;
   }
 
   static double cost(const TileView& view) {
@@ -241,6 +249,37 @@ class CpuBackend final : public Backend {
     if (view.renderer != Renderer::sky) return view.fields + at(y) * view.row_stride;
     kernels_.sky_row(view, y, memory);
     return memory;
+  }
+
+  // Makes images of tiles of one image: without derivatives, where those are not in memory anyway.
+  void draw_values(std::span<const TileState> states, std::span<const int> tiles) {
+    note_changes(states);
+    load_batch(batch_of_image_[at(scene_->tiles()[at(tiles[0])].image)]);
+    std::vector<int> by_value, by_lanes;
+    for (const int t : tiles) {
+      if (states[at(t)].visible) (has_plane(t) ? by_value : by_lanes).push_back(t);
+    }
+    planes_.draw(states, by_value);
+    draw(states, by_lanes);
+  }
+
+  bool has_plane(int tile) const {
+    return views_[at(tile)].renderer == Renderer::fourier && !drawn_[at(tile)].in_memory;
+  }
+
+  // target[y * stride + x] += a tile of the last draw_values, (x, y) in its window.
+  void add_to_image(const TileState& state, int tile, double* target, std::size_t stride) {
+    if (!state.visible) return;
+    const TileView& view = views_[at(tile)];
+    for (int y = 0; y < view.height; ++y, target += stride) {
+      if (has_plane(tile)) {
+        const double* row = planes_.plane(tile) + at(y) * at(view.width);
+        for (int x = 0; x < view.width; ++x) target[x] += state.value[lane_unit] * row[x];
+      } else {
+        const double* lanes = lane_row(view, y, scratch_[0].sky.data());
+        kernels_.project_row(lanes, view.width, state.value, 1, &target, 0);
+      }
+    }
   }
 
   // Calls body(worker, view, tile) for those whose fields are not in memory: large tiles one after
@@ -269,11 +308,10 @@ class CpuBackend final : public Backend {
     for (const int t : tiles) drawn_[at(t)].in_memory = true;
   }
 
-  // Fields of some tiles of one image.
+  // Fields of some tiles of one image; after note_changes.
   void draw(std::span<const TileState> states, std::span<const int> tiles) {
-    note_changes(states);
     for_these(tiles, [&](auto& worker, const TileView& view, int tile) {
-      render_tile(worker, view, states[at(tile)]);
+      jointlight::render_tile(worker, view, states[at(tile)]);
     });
   }
 
@@ -322,13 +360,13 @@ class CpuBackend final : public Backend {
   }
 
   void allocate_scratch() {
-    std::size_t fourier = 0, phases = 0, wings = 0, pixel = 0, width = 0, most_tiles = 0;
+    std::size_t fourier = 0, phases = 0, copies = 0, pixel = 0, width = 0, most_tiles = 0;
     for (const TileView& view : views_) {
       if (view.renderer == Renderer::fourier) {
-        // either half of a transform, or one row of the wing grid
+        // either half of a transform, or what subtracting the copies takes
         fourier = std::max(
-            {fourier, kernels_.fourier_scratch(view.transfer), at(view.wings.nx) * n_lanes});
-        wings = std::max(wings, 3 * grid_size(view));
+            {fourier, kernels_.fourier_scratch(view.transfer), kernels_.copies_scratch(view)});
+        copies = std::max(copies, 2 * polynomial_size(view));
         phases = std::max(phases, 2 * at(view.transfer.y_max - view.transfer.y_min));
       } else if (view.renderer == Renderer::pixel) {
         const auto size = kernels_.profile(view.profile).pixel_scratch(view.width, view.height);
@@ -348,7 +386,7 @@ class CpuBackend final : public Backend {
     scratch_.resize(at(n_threads_));
     for (Scratch& scratch : scratch_) {
       scratch.fourier.resize(phase_offset_ + phases);
-      scratch.wings.resize(wings);
+      scratch.copies.resize(copies);
       scratch.pixel.resize(pixel);
       scratch.rows.resize(4 * width);
       scratch.sky.resize(most_skies * width * n_lanes);
@@ -366,12 +404,12 @@ class CpuBackend final : public Backend {
   const KernelTable& kernels_;
   std::vector<TileView> views_;
   std::vector<Drawn> drawn_;
+  ValuePlanes planes_;
   std::vector<std::uint8_t> changed_, wanted_;  // [n_tiles]
   std::vector<std::vector<int>> batches_;       // images
   std::vector<int> batch_of_image_;
   int loaded_ = 0;  // batch whose fields are in memory
   AlignedBuffer<double> fields_;
-  std::vector<double> sky_fields_;  // filled only when asked for
   std::vector<Scratch> scratch_;
   std::size_t phase_offset_ = 0;
   std::vector<BandPlan> bands_;

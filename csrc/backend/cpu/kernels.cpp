@@ -3,11 +3,13 @@
 #include "backend/cpu/kernels.hpp"
 
 #include "profile_list.hpp"
+#include "stages/copies.hpp"
 #include "stages/normal.hpp"
+#include "stages/project.hpp"
 #include "stages/render_fourier.hpp"
+#include "stages/render_value.hpp"
 #include "stages/residual.hpp"
 #include "stages/sky.hpp"
-#include "stages/wings.hpp"
 
 #define JL_STRING_(x) #x
 #define JL_STRING(x) JL_STRING_(x)
@@ -94,10 +96,25 @@ void band(Band& rows) {
 }  // namespace
 
 const KernelTable& kernel_table() {
-  static constexpr KernelTable table = {JL_STRING(JL_ISA), vector_width,    &fourier_scratch,
-                                        &fill_phases,      &render_columns, &render_rows,
-                                        &subtract_wings,   &band,           &sky_row,
-                                        &profile_kernels};
+  static constexpr KernelTable table = {
+      .isa = JL_STRING(JL_ISA),
+      .vector_width = vector_width,
+      .fourier_scratch = &fourier_scratch,
+      .fill_phases = &fill_phases,
+      .render_columns = &render_columns,
+      .render_rows = &render_rows,
+      .copies_scratch = &copies_scratch,
+      .subtract_copies = &subtract_copies,
+      .value_spectra = &value_spectra,
+      .value_scratch = &value_scratch,
+      .render_value_columns = &render_value_columns,
+      .render_value_rows = &render_value_rows,
+      .subtract_copies_value = &subtract_copies_value,
+      .band = &band,
+      .sky_row = &sky_row,
+      .project_row = &project_row,
+      .profile = &profile_kernels,
+  };
   return table;
 }
 

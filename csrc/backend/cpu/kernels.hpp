@@ -45,8 +45,9 @@ struct Band {
 };
 
 struct ProfileKernels {
-  // grid [ny][nx][n_lanes], and twice that of scratch
-  void (*wing_grid)(const TileView&, const TileState&, double* grid, double* scratch) = nullptr;
+  // coefficients [n][n][n_lanes], and as much scratch
+  void (*copies_polynomial)(const TileView&, const TileState&, double* coefficients,
+                            double* scratch) = nullptr;
   std::size_t (*pixel_scratch)(int width, int height) = nullptr;  // bytes
   void (*render_pixel)(const TileView&, const TileState&, void* scratch) = nullptr;
 };
@@ -59,10 +60,23 @@ struct KernelTable {
   void (*render_columns)(const TileView&, const TileState&, const double* phases, int begin,
                          int end, double* scratch) = nullptr;
   void (*render_rows)(const TileView&, int begin, int end, double* scratch) = nullptr;
-  void (*subtract_wings)(const TileView&, const double* grid, int begin, int end,
-                         double* line) = nullptr;
+  std::size_t (*copies_scratch)(const TileView&) = nullptr;  // doubles
+  void (*subtract_copies)(const TileView&, const TileState&, const double* coefficients, int begin,
+                          int end, double* scratch) = nullptr;
+  // The image alone (stages/render_value.hpp): doubles between the passes, of scratch; the passes
+  std::size_t (*value_spectra)(const TileView&) = nullptr;
+  std::size_t (*value_scratch)(const TransferView&) = nullptr;
+  void (*render_value_columns)(const TileView&, const TileState&, const double* phases, int begin,
+                               int end, double* spectra, double* scratch) = nullptr;
+  void (*render_value_rows)(const TileView&, const double* spectra, int begin, int end,
+                            double* plane, double* scratch) = nullptr;
+  void (*subtract_copies_value)(const TileView&, const TileState&, const double* coefficients,
+                                int begin, int end, double* plane, double* scratch) = nullptr;
   void (*band)(Band&) = nullptr;
   void (*sky_row)(const TileView&, int y, double* lanes) = nullptr;
+  // planes[k][offset + x] += weights[k] . lanes[x], weights [n_planes][n_lanes]
+  void (*project_row)(const double* lanes, int n, const double* weights, int n_planes,
+                      double* const* planes, std::size_t offset) = nullptr;
   ProfileKernels (*profile)(int index) = nullptr;
 };
 

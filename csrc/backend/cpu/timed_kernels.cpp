@@ -25,9 +25,10 @@ void band(Band& rows) {
   plain->band(rows);
 }
 
-void wing_grid(const TileView& view, const TileState& state, double* grid, double* scratch) {
-  const StageClock clock(Stage::wings);
-  plain->profile(view.profile).wing_grid(view, state, grid, scratch);
+void copies_polynomial(const TileView& view, const TileState& state, double* coefficients,
+                       double* scratch) {
+  const StageClock clock(Stage::copies);
+  plain->profile(view.profile).copies_polynomial(view, state, coefficients, scratch);
 }
 
 void render_pixel(const TileView& view, const TileState& state, void* scratch) {
@@ -37,7 +38,7 @@ void render_pixel(const TileView& view, const TileState& state, void* scratch) {
 
 ProfileKernels profile(int index) {
   ProfileKernels kernels = plain->profile(index);
-  kernels.wing_grid = &wing_grid;
+  kernels.copies_polynomial = &copies_polynomial;
   kernels.render_pixel = &render_pixel;
   return kernels;
 }
@@ -51,7 +52,11 @@ const KernelTable& timed_kernels(const KernelTable& of) {
     timed.fill_phases = &Timed<&KernelTable::fill_phases, Stage::phases>::call;
     timed.render_columns = &Timed<&KernelTable::render_columns, Stage::columns>::call;
     timed.render_rows = &Timed<&KernelTable::render_rows, Stage::rows>::call;
-    timed.subtract_wings = &Timed<&KernelTable::subtract_wings, Stage::subtract>::call;
+    timed.subtract_copies = &Timed<&KernelTable::subtract_copies, Stage::subtract>::call;
+    timed.render_value_columns = &Timed<&KernelTable::render_value_columns, Stage::columns>::call;
+    timed.render_value_rows = &Timed<&KernelTable::render_value_rows, Stage::rows>::call;
+    timed.subtract_copies_value =
+        &Timed<&KernelTable::subtract_copies_value, Stage::subtract>::call;
     timed.band = &band;
     timed.profile = &profile;
     return timed;
