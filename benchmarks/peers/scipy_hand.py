@@ -12,7 +12,7 @@ import sys
 
 import numpy as np
 import scipy
-from protocol import load, saved, serve
+from protocol import load, saved, saved_fits, serve
 from scipy import fft
 from scipy.optimize import least_squares
 from scipy.special import gammaincinv
@@ -73,9 +73,33 @@ def sersic(x: np.ndarray, y: np.ndarray, v: np.ndarray) -> np.ndarray:
     return np.exp(-b * (r2 ** (0.5 / n) - 1))
 
 
-def start_vector(vector: str) -> np.ndarray:
-    """x, y, q, PA, Re, n and the brightness at Re in every band."""
+def start_vector(vector: str, index: int | None = None) -> np.ndarray:
+    """x, y, q, PA, Re, n and the brightness at Re in every band (of stamp `index`)."""
+    if index is not None:
+        return arrays[vector][index]
     return np.concatenate([arrays[vector][:6], arrays[f"{vector}_ie"]])
+
+
+def stamps_case() -> None:
+    """Stamps one by one; one set of grids and one PSF transform serve all of them."""
+    image = Image("s", start_vector("start", 0))
+    last: dict = {}
+
+    def fit(index: int) -> np.ndarray:
+        image.data = arrays["stamps"][index]
+        return least_squares(
+            lambda v: ((image.render(v[:6], v[6]) - image.data) / image.sigma).ravel(),
+            arrays["start"][index],
+            method="lm",
+        ).x
+
+    def fits() -> None:
+        last["values"] = [fit(i) for i in facts["chosen"]]
+
+    def result() -> dict:
+        return saved_fits(last["values"])
+
+    serve(versions, {"fits": fits}, result, warm=lambda: fit(0))
 
 
 def image_case() -> None:
@@ -139,7 +163,5 @@ def fit_case() -> None:
 
 
 versions = {"scipy": scipy.__version__, "numpy": np.__version__}
-if facts["case"] == "image500":
-    image_case()
-else:
-    fit_case()
+CASES = {"image500": image_case, "demo_fit": fit_case, "stamps": stamps_case}
+CASES[facts["case"]]()
