@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "base/error.hpp"
 
@@ -11,11 +12,43 @@ namespace {
 
 std::size_t at(int i) { return static_cast<std::size_t>(i); }
 
-double weight_of(NoiseKind kind, double noise) {
+// The reciprocal of the noise's square, or the weight itself; 0 where that is no positive number.
+template <NoiseKind kind>
+double weight_of(double noise) {
   double w = noise;
-  if (kind == NoiseKind::variance) w = noise > 0.0 ? 1.0 / noise : 0.0;
-  if (kind == NoiseKind::std) w = noise > 0.0 ? 1.0 / (noise * noise) : 0.0;
-  return w > 0.0 && std::isfinite(w) ? w : 0.0;
+  if constexpr (kind == NoiseKind::variance) w = 1.0 / noise;
+  if constexpr (kind == NoiseKind::std) w = noise > 0.0 ? 1.0 / (noise * noise) : 0.0;
+  constexpr double largest = std::numeric_limits<double>::max();
+  return w > 0.0 && w <= largest ? w : 0.0;
+}
+
+template <class T>
+void read_weights(NoiseKind kind, std::span<const T> noise, double* weight) {
+  const auto fill = [&](const auto& rule) {
+    for (std::size_t p = 0; p < noise.size(); ++p) weight[p] = rule(static_cast<double>(noise[p]));
+  };
+  if (kind == NoiseKind::weight) fill(weight_of<NoiseKind::weight>);
+  if (kind == NoiseKind::variance) fill(weight_of<NoiseKind::variance>);
+  if (kind == NoiseKind::std) fill(weight_of<NoiseKind::std>);
+}
+
+void read_weights(NoiseKind kind, const NumberView& noise, std::size_t size, double* weight) {
+  if (noise.is_single) {
+    read_weights(kind, std::span(static_cast<const float*>(noise.data), size), weight);
+  } else {
+    read_weights(kind, std::span(static_cast<const double*>(noise.data), size), weight);
+  }
+}
+
+template <class T>
+void read_pixels(const T* pixels, std::vector<double>& data, std::vector<double>& weight) {
+  constexpr double largest = std::numeric_limits<double>::max();
+  for (std::size_t p = 0; p < data.size(); ++p) {
+    const auto value = static_cast<double>(pixels[p]);
+    const double w = std::abs(value) <= largest ? weight[p] : 0.0;
+    weight[p] = w;
+    data[p] = w > 0.0 ? value : 0.0;
+  }
 }
 
 // The one weight of an image's pixels that count; 0 where there are several, or none.
@@ -42,28 +75,34 @@ ImageSpec read_image(const ImageSpec& kind, const Stamp& stamp, std::size_t inde
   image.height = stamp.height;
   const std::size_t size = at(stamp.width) * at(stamp.height);
   image.data.resize(size);
-  image.weight.resize(size);
-  const bool same = stamp.width == kind.width && stamp.height == kind.height;
-  double level = stamp.is_level ? weight_of(stamp.kind, stamp.level) : 0.0;
-  const double* pattern = nullptr;
-  if (stamp.noise.data == nullptr && !stamp.is_level) {
-    level = common_weight(kind);
-    if (level == 0.0 && same) pattern = kind.weight.data();
-    require(level > 0.0 || same, "image ", index, ": a stamp of ", stamp.width, " x ", stamp.height,
+  if (stamp.noise.data != nullptr) {
+    image.weight.resize(size);
+    read_weights(stamp.kind, stamp.noise, size, image.weight.data());
+  } else if (stamp.is_level) {
+    double level = 0.0;
+    read_weights(stamp.kind, std::span<const double>(&stamp.level, 1), &level);
+    image.weight.assign(size, level);
+  } else if (const double level = common_weight(kind); level > 0.0) {
+    image.weight.assign(size, level);
+  } else {
+    require(stamp.width == kind.width && stamp.height == kind.height, "image ", index,
+            ": a stamp of ", stamp.width, " x ", stamp.height,
             " pixels needs its own noise: that of the template varies over its ", kind.width, " x ",
             kind.height, " pixels");
+    image.weight = kind.weight;
   }
-  for (std::size_t p = 0; p < size; ++p) {
-    double w = level;
-    if (stamp.noise.data != nullptr) w = weight_of(stamp.kind, stamp.noise[p]);
-    if (pattern != nullptr) w = pattern[p];
-    if (stamp.mask != nullptr && stamp.mask[p] != 0) w = 0.0;
-    const double value = stamp.pixels[p];
-    const bool counts = w > 0.0 && std::isfinite(value);
-    require(!counts || value >= 0.0 || kind.likelihood == Likelihood::gaussian, "image ", index,
-            ": data[", p, "] = ", value, " must not be negative with the Poisson likelihood");
-    image.data[p] = counts ? value : 0.0;
-    image.weight[p] = counts ? w : 0.0;
+  for (std::size_t p = 0; stamp.mask != nullptr && p < size; ++p) {
+    image.weight[p] = stamp.mask[p] != 0 ? 0.0 : image.weight[p];
+  }
+  if (stamp.pixels.is_single) {
+    read_pixels(static_cast<const float*>(stamp.pixels.data), image.data, image.weight);
+  } else {
+    read_pixels(static_cast<const double*>(stamp.pixels.data), image.data, image.weight);
+  }
+  if (kind.likelihood == Likelihood::poisson) {
+    const auto least = std::min_element(image.data.begin(), image.data.end());
+    require(*least >= 0.0, "image ", index, ": data hold ", *least,
+            ", and must not be negative with the Poisson likelihood");
   }
   return image;
 }

@@ -252,7 +252,8 @@ class CpuBackend final : public Backend {
     return memory;
   }
 
-  // Makes images of tiles of one image: without derivatives, where those are not in memory anyway.
+  // Makes images of tiles of one image, without derivatives if under a PSF: even where those are in
+  // memory, since what is remembered must not show.
   void draw_values(std::span<const TileState> states, std::span<const int> tiles) {
     note_changes(states);
     load_batch(batch_of_image_[at(scene_->tiles()[at(tiles[0])].image)]);
@@ -265,7 +266,7 @@ class CpuBackend final : public Backend {
   }
 
   bool has_plane(int tile) const {
-    return views_[at(tile)].renderer == Renderer::fourier && !drawn_[at(tile)].in_memory;
+    return views_[at(tile)].renderer == Renderer::fourier;
   }
 
   // target[y * stride + x] += a tile of the last draw_values, (x, y) in its window.
@@ -355,7 +356,7 @@ class CpuBackend final : public Backend {
       used += size;
       largest = std::max(largest, used);
     }
-    fields_.resize(largest);
+    fields_.resize_unset(largest);  // written before they are read
     for (std::size_t t = 0; t < views_.size(); ++t) {
       if (views_[t].renderer != Renderer::sky) views_[t].fields = fields_.data() + offset[t];
     }
