@@ -100,13 +100,15 @@ def label(name: str, peer: Document) -> str:
     names = {
         "jointlight": "jointlight",
         "scipy_hand": "scipy",
+        "scipy_fine": "scipy",
         "galsim_draw": "GalSim",
         "pyimfit_image": "pyimfit",
         "pysersic_jax": "pysersic",
         "astrophot": "AstroPhot",
     }
     version = peer["versions"].get(names[name], "")
-    return ("scipy by hand" if name == "scipy_hand" else names[name]) + f" {version}"
+    shown = {"scipy_hand": "scipy by hand", "scipy_fine": "scipy by hand, pixels cut in 3x3"}
+    return f"{shown.get(name, names[name])} {version}"
 
 
 def times(document: Document) -> str:
@@ -155,8 +157,7 @@ def roofline(document: Document, name: str) -> str:
     level = "l2" if lanes < 800e3 else "l3" if lanes < 12e6 else "memory"
     read = lanes / limits[f"read_{level}_bytes_per_s"]
     where = {"l2": "second cache", "l3": "third cache", "memory": "memory"}[level]
-    # Multiply-adds a pixel: 8 x 8 block, weights, gradient, model; 6 taps along x, and along y 6
-    # a node row spread over the pixels between nodes (left out).
+    # Multiply-adds a pixel: 8 x 8 block, weights, gradient, model.
     bounds = {
         "columns": (
             fft_cost(limits, box_y, columns * box_y),
@@ -167,17 +168,14 @@ def roofline(document: Document, name: str) -> str:
             max(pixels * (LANES * LANES + 3 * LANES) / fma, read),
             f"88 multiply-adds or 64 bytes from the {where} a pixel",
         ),
-        "subtract": (
-            max(pixels * 6 * LANES / fma, 2 * read),
-            f"48 multiply-adds or 128 bytes to and from the {where} a pixel",
-        ),
+        "subtract": (2 * read, f"128 bytes to and from the {where} a pixel"),
     }
     names = {
         "place": "place tiles, radial table",
         "columns": "fill columns, FFT along y",
         "rows": "FFT along x",
-        "wings": "wings: copies' light",
-        "subtract": "wings: interpolate, subtract",
+        "copies": "wings: copies' light",
+        "subtract": "wings: taken off",
         "normal": "residual, normal equations",
         "fold": "fold into parameters",
         "rest": "rest",
@@ -271,8 +269,9 @@ Written from `benchmarks/results/` by `python -m benchmarks.page`; how it is mea
 
 {cpu}, {cores} cores, {date}. Every code in a process of its own, one thread unless said, float64
 (pysersic: float32), {repeats} interleaved repeats (fewer of what takes long); figures are medians
-and ratios those of medians, since other work shares the machine. Peers fit {subset} of the 1,000
-stamps, chosen at random. jointlight's derivative planes come with the image, the others' without.
+and ratios those of medians, of processor time where there is one thread: other work shares the
+machine. Peers fit {subset} of the 1,000 stamps, chosen at random. jointlight's derivative planes
+come with the image, the others' without.
 """
 JUDGE = """
 Speed counts only with the same answer. The judge is GalSim: its image, or the optimum of its model

@@ -23,18 +23,6 @@ if TYPE_CHECKING:
 
 ROUNDS, TARGET_S = 7, 0.06  # rounds of about this long
 
-# What the clocks know, in the order of the data flow, as the tables call it.
-STAGES = {
-    "place": "place tiles",
-    "columns": "fill columns, FFT along y",
-    "rows": "FFT along x",
-    "wings": "wings: copies' light",
-    "subtract": "wings: interpolate, subtract",
-    "pixel": "pixel renderer",
-    "residual": "residual",
-    "normal": "residual, normal equations",
-    "fold": "fold into parameters",
-}
 MERGED = {"phases": "columns"}
 
 

@@ -103,6 +103,9 @@ class ParameterMap {
   std::vector<std::vector<int>> chart_groups() const;
 
  private:
+  // v, equal to x so far, where a chart makes it differ.
+  void fill_natural(std::span<const double> x, std::span<double> v) const;
+
   enum class Kind : std::uint8_t { identity, logarithm, shear, shear_pair, fold };
   // q and PA share a chart; scale = -1 for a pair.
   struct Triple {

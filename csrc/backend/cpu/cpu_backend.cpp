@@ -131,23 +131,24 @@ class CpuBackend final : public Backend {
 
   template <class Body>
   void for_tiles(int batch, const Body& body) {
-    std::vector<int> todo;
+    todo_.clear();
     for (const int image : batches_[at(batch)]) {
       for (const int t : scene_->image_tiles()[at(image)]) {
-        if (wanted_[at(t)] != 0) todo.push_back(t);
+        if (wanted_[at(t)] != 0) todo_.push_back(t);
       }
     }
-    for_these(todo, body);
+    for_these(todo_, body);
   }
 
   void for_bands(int batch, std::span<const TileState> states, bool derivatives) {
     const auto wanted = derivatives ? BandPlan::Level::normal : BandPlan::Level::chi2;
-    std::vector<BandPlan*> todo;
+    todo_bands_.clear();
     for (BandPlan& plan : bands_) {
-      if (batch_of_image_[at(plan.image)] == batch && plan.level < wanted) todo.push_back(&plan);
+      const bool due = batch_of_image_[at(plan.image)] == batch && plan.level < wanted;
+      if (due) todo_bands_.push_back(&plan);
     }
-    parallel_for(static_cast<int>(todo.size()), n_threads_, [&](int i, int thread) {
-      BandPlan& plan = *todo[at(i)];
+    parallel_for(static_cast<int>(todo_bands_.size()), n_threads_, [&](int i, int thread) {
+      BandPlan& plan = *todo_bands_[at(i)];
       Scratch& scratch = scratch_[at(thread)];
       for (std::size_t t = 0; t < plan.tiles.size(); ++t) {
         plan.band_tiles[t].value = states[at(plan.tiles[t])].value;
@@ -289,22 +290,23 @@ class CpuBackend final : public Backend {
   void for_these(std::span<const int> tiles, const Body& body) {
     if (tiles.empty()) return;
     load_batch(batch_of_image_[at(scene_->tiles()[at(tiles[0])].image)]);
-    std::vector<int> large, small;
+    large_.clear();
+    small_.clear();
     double total = 0.0;
     for (const int t : tiles) total += drawn_[at(t)].in_memory ? 0.0 : cost(views_[at(t)]);
     for (const int t : tiles) {
       if (drawn_[at(t)].in_memory) continue;
       const double own = cost(views_[at(t)]);
       const bool is_large = n_threads_ > 1 && own * n_threads_ > 0.5 * total && own > 4096.0;
-      (is_large ? large : small).push_back(t);
+      (is_large ? large_ : small_).push_back(t);
     }
-    for (const int t : large) {
+    for (const int t : large_) {
       WideWorker worker{*this};
       body(worker, views_[at(t)], t);
     }
-    parallel_for(static_cast<int>(small.size()), n_threads_, [&](int i, int thread) {
+    parallel_for(static_cast<int>(small_.size()), n_threads_, [&](int i, int thread) {
       SerialWorker worker{*this, thread};
-      body(worker, views_[at(small[at(i)])], small[at(i)]);
+      body(worker, views_[at(small_[at(i)])], small_[at(i)]);
     });
     for (const int t : tiles) drawn_[at(t)].in_memory = true;
   }
@@ -407,7 +409,9 @@ class CpuBackend final : public Backend {
   std::vector<Drawn> drawn_;
   ValuePlanes planes_;
   std::vector<std::uint8_t> changed_, wanted_;  // [n_tiles]
-  std::vector<std::vector<int>> batches_;       // images
+  std::vector<int> todo_, large_, small_;       // tiles; kept for their memory
+  std::vector<BandPlan*> todo_bands_;
+  std::vector<std::vector<int>> batches_;  // images
   std::vector<int> batch_of_image_;
   int loaded_ = 0;  // batch whose fields are in memory
   AlignedBuffer<double> fields_;

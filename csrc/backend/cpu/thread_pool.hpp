@@ -15,6 +15,12 @@ namespace jointlight {
 void parallel_for(int n, int n_threads, const std::function<void(int, int)>& body,
                   const std::function<void()>& waiting = {});
 
+// The same for any body, by reference: a function object of its own might take memory.
+template <class Body>
+void parallel_for(int n, int n_threads, const Body& body) {
+  parallel_for(n, n_threads, std::function<void(int, int)>(std::cref(body)));
+}
+
 // Threads to use when none are asked for: JOINTLIGHT_NUM_THREADS, else the processors this process
 // may run on.
 int default_threads();
