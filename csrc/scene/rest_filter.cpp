@@ -22,7 +22,7 @@ double sinc(double x) { return std::abs(x) < 1e-8 ? 1.0 : std::sin(x) / x; }
 // With m the taper's minor radius, the rest's light at frequency k and beyond is at most
 // exp(-(k m)^2 / (2 content^2)) of the convolved peak: the envelope over Sersic profiles of any
 // index and radius (the widest: n = 0.5 and 1 with R_e of a third of the taper's radius and more).
-constexpr double content = 11.4;
+constexpr double content = 9.5;
 constexpr double floor_of_content = 1e-7;
 
 double envelope(double km) { return std::exp(-0.5 * km * km / (content * content)); }
@@ -223,41 +223,51 @@ double spline_error(double divisions) {
 RestFilter make_rest_filter(const Psf& psf, double accuracy) {
   // Bounds are 2 to 10 times what is reached on Sersic profiles; the coarse grid sees the light
   // beyond the taper alone, a tenth of the peak and less.
-  constexpr double slack = 1.5, coarse_slack = 10.0;
-  constexpr double growth = 1.12, most_px = 250.0;
+  constexpr double slack = 2.0, coarse_slack = 10.0;
+  constexpr double least = 14.0, most = 120.0, growth = 1.12;  // minor radius, PSF core widths
+  constexpr double steps[] = {2.4, 2.0, 1.7, 1.4, 1.0};        // PSF core widths
   RestFilter result;
   double divisions = 12.0;
   while (divisions < 60.0 && spline_error(divisions) > slack * accuracy) divisions += 1.0;
-  {
-    const double low = 2.0 * M_PI / 512.0;
-    const std::vector<complex> p = spectrum(psf, low);
-    result.shift[0] = -std::arg(p[at(1 * points + half_points)]) / low;
-    result.shift[1] = -std::arg(p[at(half_points + 1)]) / low;
-  }
+  const double low = 2.0 * M_PI / 512.0;
+  const std::vector<complex> lowest = spectrum(psf, low);
+  result.shift[0] = -std::arg(lowest[at(points + half_points)]) / low;
+  result.shift[1] = -std::arg(lowest[at(half_points + 1)]) / low;
   Psf centred = psf;
-  if (psf.form == Psf::Form::array) {
-    centred.cx += result.shift[0] * psf.oversampling;
-    centred.cy += result.shift[1] * psf.oversampling;
-  }
-  for (double minor = 14.0 * std::max(psf.core_width(), 0.8); minor < most_px; minor *= growth) {
-    // Light that the PSF's wings carry out of the box, or around it.
-    if (psf.reach(accuracy / (2.0 * M_PI * minor * minor)) > 0.75 * minor) continue;
-    const double step = minor / divisions;
-    // up to the grid's own limit, or to where the rest has no light
-    const double k_max = std::min(3.0 / step, 6.0 * content / minor);
-    const double k_step = k_max / half_points;
-    const double bound =
-        fit_filter(spectrum(centred, k_step), k_step * minor, k_step * step, result.fine);
-    if (bound > slack * accuracy) continue;
-    const double coarse_bound =
-        fit_filter(spectrum(centred, k_step / rest_ratio), k_step * minor,
-                   k_step * step, result.coarse);
-    if (coarse_bound > coarse_slack * accuracy) continue;
-    result.found = true;
-    result.minor_px = minor;
-    result.step_px = step;
-    result.bound = bound;
-    break;
+  centred.cx += result.shift[0] * psf.oversampling;
+  centred.cy += result.shift[1] * psf.oversampling;
+  const double core = std::max(psf.core_width(), 0.8);
+  double best = 0.0;
+  for (const double relative : steps) {
+    const double step = relative * core;
+    for (double minor = std::max(least * core, divisions * step); minor < most * core;
+         minor *= growth) {
+      // Work for an ellipse of middling axis ratio in a window of middling size (core_plan.cpp has
+      // the whole account).
+      constexpr double window = 400.0, stretch = 2.8;
+      const double fine_nodes = stretch * minor / step + 24.0;
+      const double coarse_nodes = window / (rest_ratio * step) + 12.0;
+      const double work = std::pow(stretch * minor, 2) + fine_nodes * fine_nodes +
+                          coarse_nodes * coarse_nodes;
+      if (result.found && work > best) break;
+      // Light that the PSF's wings carry out of the box, or around it.
+      if (psf.reach(accuracy / (2.0 * M_PI * minor * minor)) > 0.75 * minor) continue;
+      RestFilter trial = result;
+      // up to the grid's own limit, or to where the rest has no light
+      const double k_step = std::min(3.0 / step, 6.0 * content / minor) / half_points;
+      trial.bound =
+          fit_filter(spectrum(centred, k_step), k_step * minor, k_step * step, trial.fine);
+      if (trial.bound > slack * accuracy) continue;
+      const double coarse_bound = fit_filter(spectrum(centred, k_step / rest_ratio),
+                                             k_step * minor, k_step * step, trial.coarse);
+      if (coarse_bound > coarse_slack * accuracy) continue;
+      trial.found = true;
+      trial.minor_px = minor;
+      trial.step_px = step;
+      result = trial;
+      best = work;
+      break;
+    }
   }
   return result;
 }
