@@ -83,8 +83,8 @@ bool Scene::plan_core(const TileSpec& tile, const TileState& state, int full_x, 
   constexpr double wander_px = 3.0;  // of the source, before the taper has to shrink
   if (tile.geometry.kind != ComponentKind::profile || !(spec_.core_accuracy > 0.0)) return false;
   if (std::min(view.width, view.height) < least_window) return false;
-  const bool inside = state.x0 > 0.0 && state.y0 > 0.0 && state.x0 < view.width - 1 &&
-                      state.y0 < view.height - 1;
+  const bool inside =
+      state.x0 > 0.0 && state.y0 > 0.0 && state.x0 < view.width - 1 && state.y0 < view.height - 1;
   if (!inside) return false;
   auto& filter = rest_filters_[tile.psf];
   if (!filter) {
@@ -123,8 +123,7 @@ bool Scene::plan_core(const TileSpec& tile, const TileState& state, int full_x, 
   const double n_nodes =
       nodes(range, filter->step_px) + (one_grid ? 0.0 : nodes(whole, coarse_step));
   const double window = static_cast<double>(view.width) * view.height;
-  const double cost =
-      box_cost * box_x * box_y + node_cost * n_nodes + pixel_cost * window;
+  const double cost = box_cost * box_x * box_y + node_cost * n_nodes + pixel_cost * window;
   if (cost > 0.9 * (box_cost * full_x * full_y + pixel_cost * window)) return false;
   view.drawn = drawn;
   view.core.taper = radius / taper_radius;

@@ -27,10 +27,10 @@ struct Rule {
   static constexpr double inner = 1.0 / 64.0;
   static constexpr int n_inner = 5, inner_panels = 26, inner_order = 8;
 
-  std::vector<double> x, weight;   // samples of g; weight includes 2 pi x and the taper
-  std::vector<double> hand;        // [inner samples][n_inner]: shares of the inner points
-  std::vector<double> point;       // where J0 is taken: n_inner points, then the other samples
-  std::vector<double> j0, j1;      // [points][n_kappa]
+  std::vector<double> x, weight;  // samples of g; weight includes 2 pi x and the taper
+  std::vector<double> hand;       // [inner samples][n_inner]: shares of the inner points
+  std::vector<double> point;      // where J0 is taken: n_inner points, then the other samples
+  std::vector<double> j0, j1;     // [points][n_kappa]
   std::size_t n_inner_samples = 0;
 
   Rule() {
@@ -59,7 +59,8 @@ struct Rule {
       for (int k = 0; k < n_inner; ++k) {
         double share = 1.0;
         for (int m = 0; m < n_inner; ++m) {
-          const double pk = point[static_cast<std::size_t>(k)], pm = point[static_cast<std::size_t>(m)];
+          const double pk = point[static_cast<std::size_t>(k)],
+                       pm = point[static_cast<std::size_t>(m)];
           if (m != k) share *= (at * at - pm * pm) / (pk * pk - pm * pm);
         }
         hand.push_back(share);

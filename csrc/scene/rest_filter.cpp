@@ -35,7 +35,9 @@ constexpr int n_filter = rest_filter_size * rest_filter_size;
 // half_points; 1 at zero.
 std::vector<complex> spectrum(const Psf& psf, double step) {
   std::vector<complex> out(at((half_points + 1) * points));
-  const auto value = [&](int i, int j) -> complex& { return out[at(i * points + j + half_points)]; };
+  const auto value = [&](int i, int j) -> complex& {
+    return out[at(i * points + j + half_points)];
+  };
   if (psf.form == Psf::Form::array) {
     const double scale = 1.0 / psf.oversampling;
     double sum = 0.0;
@@ -150,7 +152,8 @@ double fit_filter(const std::vector<complex>& transform, double km_step, double 
   };
   std::vector<Frequency> frequencies;
   for (int i = 0; i <= half_points; ++i) {
-    for (int j = -half_points; j <= half_points; ++j) {
+    // Of every two opposite frequencies one: the other tells the same.
+    for (int j = i == 0 ? 0 : -half_points; j <= half_points; ++j) {
       const double ox = omega_step * i, oy = omega_step * j;
       const double spline = std::pow(sinc(0.5 * ox) * sinc(0.5 * oy), 6);
       const double km = km_step * std::hypot(i, j);
@@ -176,7 +179,7 @@ double fit_filter(const std::vector<complex>& transform, double km_step, double 
       std::vector<double> column;
       for (const Frequency& f : frequencies) {
         const double angle = f.ox * nodes[n].a + f.oy * nodes[n].b;
-        column.push_back(f.weight * (middle       ? 1.0
+        column.push_back(f.weight * (middle        ? 1.0
                                      : parity == 0 ? 2.0 * std::cos(angle)
                                                    : 2.0 * std::sin(angle)));
       }
@@ -223,7 +226,7 @@ double spline_error(double divisions) {
 RestFilter make_rest_filter(const Psf& psf, double accuracy) {
   // Bounds are 2 to 10 times what is reached on Sersic profiles; the coarse grid sees the light
   // beyond the taper alone, a tenth of the peak and less.
-  constexpr double slack = 2.0, coarse_slack = 10.0;
+  constexpr double slack = 2.0, coarse_slack = 4.0;
   constexpr double least = 14.0, most = 120.0, growth = 1.12;  // minor radius, PSF core widths
   constexpr double steps[] = {2.4, 2.0, 1.7, 1.4, 1.0};        // PSF core widths
   RestFilter result;
@@ -247,8 +250,8 @@ RestFilter make_rest_filter(const Psf& psf, double accuracy) {
       constexpr double window = 400.0, stretch = 2.8;
       const double fine_nodes = stretch * minor / step + 24.0;
       const double coarse_nodes = window / (rest_ratio * step) + 12.0;
-      const double work = std::pow(stretch * minor, 2) + fine_nodes * fine_nodes +
-                          coarse_nodes * coarse_nodes;
+      const double work =
+          std::pow(stretch * minor, 2) + fine_nodes * fine_nodes + coarse_nodes * coarse_nodes;
       if (result.found && work > best) break;
       // Light that the PSF's wings carry out of the box, or around it.
       if (psf.reach(accuracy / (2.0 * M_PI * minor * minor)) > 0.75 * minor) continue;
@@ -258,8 +261,8 @@ RestFilter make_rest_filter(const Psf& psf, double accuracy) {
       trial.bound =
           fit_filter(spectrum(centred, k_step), k_step * minor, k_step * step, trial.fine);
       if (trial.bound > slack * accuracy) continue;
-      const double coarse_bound = fit_filter(spectrum(centred, k_step / rest_ratio),
-                                             k_step * minor, k_step * step, trial.coarse);
+      const double coarse_bound = fit_filter(spectrum(centred, k_step / rest_ratio), k_step * minor,
+                                             k_step * step, trial.coarse);
       if (coarse_bound > coarse_slack * accuracy) continue;
       trial.found = true;
       trial.minor_px = minor;

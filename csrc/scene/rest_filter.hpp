@@ -11,11 +11,11 @@ namespace jointlight {
 inline constexpr double default_core_accuracy = 1e-5;
 
 struct RestFilter {
-  bool found = false;      // false: the PSF's wings are too wide for any taper that pays
-  double minor_px = 0.0;   // minor radius of the taper, pixels
-  double step_px = 0.0;    // of the fine grid
-  double shift[2] = {};    // the PSF's, pixels
-  double bound = 0.0;      // of the error, of the peak
+  bool found = false;     // false: the PSF's wings are too wide for any taper that pays
+  double minor_px = 0.0;  // minor radius of the taper, pixels
+  double step_px = 0.0;   // of the fine grid
+  double shift[2] = {};   // the PSF's, pixels
+  double bound = 0.0;     // of the error, of the peak
   // Filters on the fine grid, and on the coarse one of rest_ratio times its step
   double fine[rest_filter_size * rest_filter_size] = {};
   double coarse[rest_filter_size * rest_filter_size] = {};

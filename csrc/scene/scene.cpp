@@ -281,7 +281,8 @@ TileState Scene::plan_tile(std::size_t index, const ParameterState& start) {
   }
   // Rows hold half spectra first and pixels afterwards; an odd multiple of a cache line avoids
   // rows that alias in the cache.
-  const std::size_t columns = at(std::max(view.drawn.x_end - view.drawn.x_begin, 2 * view.transfer.n_columns));
+  const std::size_t columns =
+      at(std::max(view.drawn.x_end - view.drawn.x_begin, 2 * view.transfer.n_columns));
   view.row_stride = (columns | 1U) * n_lanes;
   return state;
 }

@@ -66,9 +66,9 @@ struct CopyPlan {
 // A large window is drawn in two parts (stages/core_box.hpp): the profile's tapered core through a
 // box around the source, and the smooth rest on grids that the PSF's filter and a spline take to
 // the pixels, row by row where they are used.
-inline constexpr int rest_reach = 3;                     // nodes that the filter reaches
+inline constexpr int rest_reach = 3;  // nodes that the filter reaches
 inline constexpr int rest_filter_size = 2 * rest_reach + 1;
-inline constexpr int rest_taps = 6;                      // of the quintic B-spline
+inline constexpr int rest_taps = 6;  // of the quintic B-spline
 
 struct RestGrid {
   double step = 0.0;                // pixels between nodes; 0 = no such grid
@@ -85,15 +85,15 @@ struct RestGrid {
 };
 
 struct CorePlan {
-  double taper = 0.0;      // in units of the profile's scale, 0 = the whole profile in one box
-  double least_px = 0.0;   // least minor radius of the taper for which the grids suffice, pixels
-  double shift[2] = {};    // of the PSF
-  RestGrid fine, coarse;   // around the box, and beyond (none where fine serves the window)
+  double taper = 0.0;     // in units of the profile's scale, 0 = the whole profile in one box
+  double least_px = 0.0;  // least minor radius of the taper for which the grids suffice, pixels
+  double shift[2] = {};   // of the PSF
+  RestGrid fine, coarse;  // around the box, and beyond (none where fine serves the window)
 };
 
 // The part of the window that is drawn through the Fourier box.
 struct DrawnBox {
-  int x0 = 0, y0 = 0;  // window pixel of the box's first
+  int x0 = 0, y0 = 0;                                  // window pixel of the box's first
   int x_begin = 0, x_end = 0, y_begin = 0, y_end = 0;  // window pixels
 };
 

@@ -4,7 +4,8 @@
 // (render_fourier.hpp), and the rest, which is smooth on the PSF's scale. The rest and its
 // derivatives are computed on two coarse grids, filtered there by what stands for the PSF, and
 // taken to the pixels by quintic B-splines, a row at a time where it is used; inside the box they
-// are added to the core. The taper is constant in every derivative: both parts sum to the profile whatever it is.
+// are added to the core. The taper is constant in every derivative: both parts sum to the profile
+// whatever it is.
 #pragma once
 
 #include "base/lanes.hpp"
@@ -64,8 +65,9 @@ JL_INLINE void filter_nodes(const RestGrid& grid, const double* JL_RESTRICT valu
     Vec sum[n] = {};
     for (int b = 0; b < rest_filter_size; ++b) {
       const double* row =
-          values + (node + static_cast<std::ptrdiff_t>(b - rest_reach) * grid.nx - rest_reach) *
-                       n_lanes + static_cast<std::ptrdiff_t>(g) * vector_width;
+          values +
+          (node + static_cast<std::ptrdiff_t>(b - rest_reach) * grid.nx - rest_reach) * n_lanes +
+          static_cast<std::ptrdiff_t>(g) * vector_width;
       for (int a = 0; a < rest_filter_size; ++a) {
         const double c = grid.filter[b * rest_filter_size + a];
         for (int m = 0; m < n; ++m) sum[m] += c * load(row + (a + m) * n_lanes);
@@ -98,8 +100,7 @@ inline void rest_line(const RestGrid& grid, int y, double* line) {
   const double* w = grid.weights_y + static_cast<std::ptrdiff_t>(at) * rest_taps;
   const std::ptrdiff_t row = static_cast<std::ptrdiff_t>(grid.nx) * n_lanes;
   const double* first = grid.filtered + grid.cell_y[at] * row;
-  for (std::ptrdiff_t i = rest_reach * n_lanes; i < row - rest_reach * n_lanes;
-       i += vector_width) {
+  for (std::ptrdiff_t i = rest_reach * n_lanes; i < row - rest_reach * n_lanes; i += vector_width) {
     Vec s = w[0] * load(first + i);
     for (int k = 1; k < rest_taps; ++k) s += w[k] * load(first + k * row + i);
     store(line + i, s);

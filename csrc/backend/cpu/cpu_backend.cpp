@@ -172,9 +172,7 @@ class CpuBackend final : public Backend {
     int thread;
 
     Scratch& scratch() const { return backend.scratch_[at(thread)]; }
-    void clear(const TileView& view) const {
-      std::fill_n(view.fields, fields_size(view), 0.0);
-    }
+    void clear(const TileView& view) const { std::fill_n(view.fields, fields_size(view), 0.0); }
     void pixel(const TileView& view, const TileState& state) const {
       backend.kernels_.profile(view.profile).render_pixel(view, state, scratch().pixel.data());
     }
@@ -229,10 +227,9 @@ class CpuBackend final : public Backend {
       });
     }
     void rest(const TileView& view, const TileState& state) const {
-      backend.draw_rest(view, state, backend.scratch_[0].rest.data(),
-                        [&](int n, const auto& body) {
-                          pieces(n, [&](int begin, int end, double*) { body(begin, end); });
-                        });
+      backend.draw_rest(view, state, backend.scratch_[0].rest.data(), [&](int n, const auto& body) {
+        pieces(n, [&](int begin, int end, double*) { body(begin, end); });
+      });
     }
     template <class Body>
     void pieces(int n, const Body& body) const {
@@ -261,9 +258,7 @@ class CpuBackend final : public Backend {
     return at(view.copies.n) * at(view.copies.n) * n_lanes;
   }
 
-  static std::size_t grid_size(const RestGrid& grid) {
-    return at(grid.nx) * at(grid.ny) * n_lanes;
-  }
+  static std::size_t grid_size(const RestGrid& grid) { return at(grid.nx) * at(grid.ny) * n_lanes; }
 
   // `in_pieces(n, body)` calls body(begin, end) until n rows are done.
   template <class Pieces>
@@ -273,9 +268,8 @@ class CpuBackend final : public Backend {
       in_pieces(grid->ny, [&](int begin, int end) {
         kernels_.profile(view.profile).rest_values(view, *grid, state, begin, end, values);
       });
-      in_pieces(grid->ny, [&](int begin, int end) {
-        kernels_.filter_rest(*grid, begin, end, values);
-      });
+      in_pieces(grid->ny,
+                [&](int begin, int end) { kernels_.filter_rest(*grid, begin, end, values); });
     }
   }
 
@@ -415,7 +409,8 @@ class CpuBackend final : public Backend {
   }
 
   void allocate_scratch() {
-    std::size_t fourier = 0, phases = 0, copies = 0, rest = 0, line = 0, pixel = 0, width = 0, most_tiles = 0;
+    std::size_t fourier = 0, phases = 0, copies = 0, rest = 0, line = 0, pixel = 0, width = 0,
+                most_tiles = 0;
     for (const TileView& view : views_) {
       if (view.renderer == Renderer::fourier) {
         // either half of a transform, or what subtracting the copies takes
