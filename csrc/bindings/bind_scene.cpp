@@ -14,8 +14,6 @@ py::dict describe_scene(SceneHandle& handle);                     // bind_fit.cp
 std::unique_ptr<SceneHandle> build_scene(const SceneSpec& spec, int n_threads, double memory_mb,
                                          double accuracy) {
   require(memory_mb > 0.0, "memory_mb = ", memory_mb, " must be positive");
-  require(accuracy >= 0.0 && accuracy <= 1e-3, "accuracy = ", accuracy,
-          " must lie in [0, 1e-3], 0 for one Fourier box whatever a window's size");
   SceneSpec copy = spec;
   copy.core_accuracy = accuracy;
   const py::gil_scoped_release release;

@@ -27,7 +27,7 @@ constexpr double floor_of_content = 1e-7;
 
 double envelope(double km) { return std::exp(-0.5 * km * km / (content * content)); }
 
-constexpr int half_points = 13;  // frequencies of the fit along half an axis
+constexpr int half_points = 10;  // frequencies of the fit along half an axis
 constexpr int points = 2 * half_points + 1;
 constexpr int n_filter = rest_filter_size * rest_filter_size;
 
@@ -146,22 +146,36 @@ double fit_filter(const std::vector<complex>& transform, double km_step, double 
       if (b > 0 || (b == 0 && a >= 0)) nodes.push_back({a, b});
     }
   }
+  // cos and sin of omega_step times 0 .. half_points rest_reach
+  double cosine[half_points * rest_reach + 1], sine[half_points * rest_reach + 1];
+  for (int m = 0; m <= half_points * rest_reach; ++m) {
+    cosine[m] = std::cos(omega_step * m);
+    sine[m] = std::sin(omega_step * m);
+  }
+  double spline[half_points + 1];
+  for (int i = 0; i <= half_points; ++i) spline[i] = std::pow(sinc(0.5 * omega_step * i), 6);
   struct Frequency {
-    double ox, oy, weight;
+    int i, j;
+    double weight;
     complex target;
   };
   std::vector<Frequency> frequencies;
   for (int i = 0; i <= half_points; ++i) {
     // Of every two opposite frequencies one: the other tells the same.
     for (int j = i == 0 ? 0 : -half_points; j <= half_points; ++j) {
-      const double ox = omega_step * i, oy = omega_step * j;
-      const double spline = std::pow(sinc(0.5 * ox) * sinc(0.5 * oy), 6);
-      const double km = km_step * std::hypot(i, j);
-      double weight = (envelope(km) + floor_of_content) * spline;
+      const double response = spline[i] * spline[std::abs(j)];
+      double weight = (envelope(km_step * std::hypot(i, j)) + floor_of_content) * response;
       if (i == 0 && j == 0) weight *= 30.0;  // light is conserved
-      frequencies.push_back({ox, oy, weight, transform[at(i * points + j + half_points)] / spline});
+      frequencies.push_back({i, j, weight, transform[at(i * points + j + half_points)] / response});
     }
   }
+  // exp(i omega . node)
+  const auto turn = [&](const Frequency& f, int a, int b) -> complex {
+    const int x = f.i * a, y = f.j * b;
+    const double cx = cosine[std::abs(x)], sx = x < 0 ? -sine[-x] : sine[x];
+    const double cy = cosine[std::abs(y)], sy = y < 0 ? -sine[-y] : sine[y];
+    return {cx * cy - sx * sy, sx * cy + cx * sy};
+  };
   double even[n_filter] = {}, odd[n_filter] = {};
   for (int parity = 0; parity < 2; ++parity) {
     const std::size_t first = parity == 0 ? 0 : 1;  // the middle has no odd part
@@ -178,10 +192,8 @@ double fit_filter(const std::vector<complex>& transform, double km_step, double 
       const bool middle = nodes[n].a == 0 && nodes[n].b == 0;
       std::vector<double> column;
       for (const Frequency& f : frequencies) {
-        const double angle = f.ox * nodes[n].a + f.oy * nodes[n].b;
-        column.push_back(f.weight * (middle        ? 1.0
-                                     : parity == 0 ? 2.0 * std::cos(angle)
-                                                   : 2.0 * std::sin(angle)));
+        const complex t = turn(f, nodes[n].a, nodes[n].b);
+        column.push_back(f.weight * (middle ? 1.0 : 2.0 * (parity == 0 ? t.real() : t.imag())));
       }
       column.resize(b.size(), 0.0);
       column[frequencies.size() + n - first] = calm;
@@ -201,8 +213,7 @@ double fit_filter(const std::vector<complex>& transform, double km_step, double 
     complex response = 0.0;
     for (int b = -rest_reach; b <= rest_reach; ++b) {
       for (int a = -rest_reach; a <= rest_reach; ++a) {
-        response += filter[(b + rest_reach) * rest_filter_size + a + rest_reach] *
-                    std::polar(1.0, f.ox * a + f.oy * b);
+        response += filter[(b + rest_reach) * rest_filter_size + a + rest_reach] * turn(f, a, b);
       }
     }
     bound = std::max(bound, f.weight * std::abs(response - f.target));
@@ -228,14 +239,14 @@ RestFilter make_rest_filter(const Psf& psf, double accuracy) {
   // beyond the taper alone, a tenth of the peak and less.
   constexpr double slack = 2.0, coarse_slack = 4.0;
   constexpr double least = 14.0, most = 120.0, growth = 1.12;  // minor radius, PSF core widths
-  constexpr double steps[] = {2.4, 2.0, 1.7, 1.4, 1.0};        // PSF core widths
+  constexpr double steps[] = {1.7, 2.2, 1.3, 1.0};             // PSF core widths
   RestFilter result;
   double divisions = 12.0;
   while (divisions < 60.0 && spline_error(divisions) > slack * accuracy) divisions += 1.0;
-  const double low = 2.0 * M_PI / 512.0;
-  const std::vector<complex> lowest = spectrum(psf, low);
-  result.shift[0] = -std::arg(lowest[at(points + half_points)]) / low;
-  result.shift[1] = -std::arg(lowest[at(half_points + 1)]) / low;
+  const double k_low = 2.0 * M_PI / 512.0;
+  const std::vector<complex> lowest = spectrum(psf, k_low);
+  result.shift[0] = -std::arg(lowest[at(points + half_points)]) / k_low;
+  result.shift[1] = -std::arg(lowest[at(half_points + 1)]) / k_low;
   Psf centred = psf;
   centred.cx += result.shift[0] * psf.oversampling;
   centred.cy += result.shift[1] * psf.oversampling;
@@ -243,34 +254,49 @@ RestFilter make_rest_filter(const Psf& psf, double accuracy) {
   double best = 0.0;
   for (const double relative : steps) {
     const double step = relative * core;
-    for (double minor = std::max(least * core, divisions * step); minor < most * core;
-         minor *= growth) {
-      // Work for an ellipse of middling axis ratio in a window of middling size (core_plan.cpp has
-      // the whole account).
+    const double smallest = std::max(least * core, divisions * step);
+    // Work for an ellipse of middling axis ratio in a window of middling size (core_plan.cpp has
+    // the whole account).
+    const auto work = [&](double minor) {
       constexpr double window = 400.0, stretch = 2.8;
-      const double fine_nodes = stretch * minor / step + 24.0;
-      const double coarse_nodes = window / (rest_ratio * step) + 12.0;
-      const double work =
-          std::pow(stretch * minor, 2) + fine_nodes * fine_nodes + coarse_nodes * coarse_nodes;
-      if (result.found && work > best) break;
+      const double fine = stretch * minor / step + 24.0,
+                   coarse = window / (rest_ratio * step) + 12.0;
+      return std::pow(stretch * minor, 2) + fine * fine + coarse * coarse;
+    };
+    const auto suits = [&](double minor, RestFilter& trial) {
       // Light that the PSF's wings carry out of the box, or around it.
-      if (psf.reach(accuracy / (2.0 * M_PI * minor * minor)) > 0.75 * minor) continue;
-      RestFilter trial = result;
+      if (psf.reach(accuracy / (2.0 * M_PI * minor * minor)) > 0.75 * minor) return false;
       // up to the grid's own limit, or to where the rest has no light
       const double k_step = std::min(3.0 / step, 6.0 * content / minor) / half_points;
-      trial.bound =
-          fit_filter(spectrum(centred, k_step), k_step * minor, k_step * step, trial.fine);
-      if (trial.bound > slack * accuracy) continue;
-      const double coarse_bound = fit_filter(spectrum(centred, k_step / rest_ratio), k_step * minor,
-                                             k_step * step, trial.coarse);
-      if (coarse_bound > coarse_slack * accuracy) continue;
       trial.found = true;
       trial.minor_px = minor;
       trial.step_px = step;
-      result = trial;
-      best = work;
-      break;
+      trial.bound =
+          fit_filter(spectrum(centred, k_step), k_step * minor, k_step * step, trial.fine);
+      if (trial.bound > slack * accuracy) return false;
+      return fit_filter(spectrum(centred, k_step / rest_ratio), k_step * minor, k_step * step,
+                        trial.coarse) <= coarse_slack * accuracy;
+    };
+    // The least radius that suits, by bisection.
+    int low = -1, high = 0;
+    while (smallest * std::pow(growth, high + 1) < most * core) ++high;
+    while (high > 0 && result.found && work(smallest * std::pow(growth, high)) > best) --high;
+    if (result.found && work(smallest * std::pow(growth, high)) > best) continue;
+    RestFilter trial = result, good;
+    if (!suits(smallest * std::pow(growth, high), trial)) continue;
+    good = trial;
+    while (high - low > 1) {
+      const int middle = (low + high) / 2;
+      trial = result;
+      if (suits(smallest * std::pow(growth, middle), trial)) {
+        good = trial;
+        high = middle;
+      } else {
+        low = middle;
+      }
     }
+    best = work(good.minor_px);
+    result = good;
   }
   return result;
 }
