@@ -145,7 +145,7 @@ double core_taper(const TileView& view, const TileState& state) {
   const double least = view.core.least_px / ellipse.minor;
   double radius = std::max(taper_radius * view.core.taper, least);
   radius = std::min({radius, room_x / std::sqrt(state.S[0]), room_y / std::sqrt(state.S[2])});
-  return std::max(radius, 0.5 * least) / taper_radius;
+  return std::max(radius, 0.25 * least) / taper_radius;
 }
 
 bool core_suits(const TileView& view, const TileState& state) {

@@ -94,13 +94,15 @@ inline void filter_rest(const RestGrid& grid, int begin, int end, const double* 
   }
 }
 
-// The spline along y for window row y: line[nx][n_lanes].
-inline void rest_line(const RestGrid& grid, int y, double* line) {
+// The spline along y for window row y, where window pixels [begin, end) need it: line[nx][n_lanes].
+inline void rest_line(const RestGrid& grid, int y, int begin, int end, double* line) {
   const int at = y - grid.y_begin;
+  const std::ptrdiff_t low = grid.cell_x[begin - grid.x_begin];
+  const std::ptrdiff_t high = grid.cell_x[end - 1 - grid.x_begin] + rest_taps;
   const double* w = grid.weights_y + static_cast<std::ptrdiff_t>(at) * rest_taps;
   const std::ptrdiff_t row = static_cast<std::ptrdiff_t>(grid.nx) * n_lanes;
   const double* first = grid.filtered + grid.cell_y[at] * row;
-  for (std::ptrdiff_t i = rest_reach * n_lanes; i < row - rest_reach * n_lanes; i += vector_width) {
+  for (std::ptrdiff_t i = low * n_lanes; i < high * n_lanes; i += vector_width) {
     Vec s = w[0] * load(first + i);
     for (int k = 1; k < rest_taps; ++k) s += w[k] * load(first + k * row + i);
     store(line + i, s);
@@ -139,32 +141,35 @@ inline void rest_pixels(const RestGrid& grid, const double* line, int begin, int
   }
 }
 
-// Row y of the window: lanes[width][n_lanes], core and rest. `line` holds one row of either grid.
-inline void core_row(const TileView& view, int y, double* line, double* lanes) {
+// Window pixels [begin, end) of row y: lanes[width][n_lanes], core and rest. `line` holds one row
+// of either grid.
+inline void core_row(const TileView& view, int y, int begin, int end, double* line, double* lanes) {
   const RestGrid &fine = view.core.fine, &coarse = view.core.coarse;
   const DrawnBox& box = view.drawn;
-  const auto fill = [&](const RestGrid& grid, int begin, int end) {
-    double* to = lanes + static_cast<std::ptrdiff_t>(begin) * n_lanes;
-    rest_pixels<false>(grid, line, begin, end, nullptr, to);
+  const auto within = [&](int x) { return x < begin ? begin : x > end ? end : x; };
+  const auto fill = [&](const RestGrid& grid, int from, int to) {
+    double* target = lanes + static_cast<std::ptrdiff_t>(from) * n_lanes;
+    if (from < to) rest_pixels<false>(grid, line, from, to, nullptr, target);
   };
   const bool near = y >= fine.y_begin && y < fine.y_end;
-  const int left = near ? fine.x_begin : view.width, right = near ? fine.x_end : view.width;
-  if (left > 0 || right < view.width) {
-    rest_line(coarse, y, line);
-    fill(coarse, 0, left);
-    fill(coarse, right, view.width);
+  const int left = near ? within(fine.x_begin) : end, right = near ? within(fine.x_end) : end;
+  if (begin < left || right < end) {
+    rest_line(coarse, y, begin < left ? begin : right, right < end ? end : left, line);
+    fill(coarse, begin, left);
+    fill(coarse, right, end);
   }
-  if (!near) return;
-  rest_line(fine, y, line);
-  if (y < box.y_begin || y >= box.y_end) {
-    fill(fine, left, right);
-    return;
+  if (left >= right) return;
+  rest_line(fine, y, left, right, line);
+  const bool boxed = y >= box.y_begin && y < box.y_end;
+  const int first = boxed ? within(box.x_begin) : right, last = boxed ? within(box.x_end) : right;
+  fill(fine, left, first);
+  if (first < last) {
+    const double* core = view.fields + static_cast<std::size_t>(y - box.y_begin) * view.row_stride +
+                         static_cast<std::ptrdiff_t>(first - box.x_begin) * n_lanes;
+    rest_pixels<true>(fine, line, first, last, core,
+                      lanes + static_cast<std::ptrdiff_t>(first) * n_lanes);
   }
-  fill(fine, left, box.x_begin);
-  rest_pixels<true>(fine, line, box.x_begin, box.x_end,
-                    view.fields + static_cast<std::size_t>(y - box.y_begin) * view.row_stride,
-                    lanes + static_cast<std::ptrdiff_t>(box.x_begin) * n_lanes);
-  fill(fine, box.x_end, right);
+  fill(fine, last, right);
 }
 
 JL_ISA_END

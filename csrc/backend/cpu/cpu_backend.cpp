@@ -287,7 +287,7 @@ class CpuBackend final : public Backend {
     if (view.renderer == Renderer::sky) {
       kernels_.sky_row(view, y, scratch.made.data());
     } else {
-      kernels_.core_row(view, y, scratch.line.data(), scratch.made.data());
+      kernels_.core_row(view, y, 0, view.width, scratch.line.data(), scratch.made.data());
     }
     return scratch.made.data();
   }

@@ -52,7 +52,7 @@ void run_band(Band& band) {
         if (view.renderer == Renderer::sky) {
           sky_row(view, row, lanes);
         } else {
-          core_row(view, row, band.line, lanes);
+          core_row(view, row, 0, view.width, band.line, lanes);
         }
         band.lanes[t] = lanes;
       } else {
@@ -62,14 +62,10 @@ void run_band(Band& band) {
     }
     const double* data = band.data + static_cast<std::ptrdiff_t>(y) * band.width;
     const double* weight = band.weight + static_cast<std::ptrdiff_t>(y) * band.width;
-    for (int x = 0; x < band.width; ++x) {
-      residual<kind>(data[x], weight[x], model[x], w[x], wr[x], terms[x]);
-    }
+    residual_row<kind>(band.width, data, weight, model, w, wr, terms);
     for (int r = band.run_start[y - band.y_begin]; r < band.run_start[y - band.y_begin + 1]; ++r) {
       const OwnedRun& run = band.runs[r];
-      double sum = 0.0;
-      for (int x = run.x_begin; x < run.x_end; ++x) sum += terms[x];
-      band.chi2[run.tile] += sum;
+      band.chi2[run.tile] += row_sum(run.x_end - run.x_begin, terms + run.x_begin);
     }
     if (band.pairs == nullptr) continue;
     for (int p = 0; p < band.n_pairs; ++p) {

@@ -80,7 +80,8 @@ struct KernelTable {
   void (*filter_rest)(const RestGrid&, int begin, int end, const double* values) = nullptr;
   void (*band)(Band&) = nullptr;
   void (*sky_row)(const TileView&, int y, double* lanes) = nullptr;
-  void (*core_row)(const TileView&, int y, double* line, double* lanes) = nullptr;
+  void (*core_row)(const TileView&, int y, int begin, int end, double* line,
+                   double* lanes) = nullptr;
   // planes[k][offset + x] += weights[k] . lanes[x], weights [n_planes][n_lanes]
   void (*project_row)(const double* lanes, int n, const double* weights, int n_planes,
                       double* const* planes, std::size_t offset) = nullptr;
