@@ -53,10 +53,11 @@ class CpuBackend final : public Backend {
         kernels_(kernels()),
         views_(scene_->views()),
         drawn_(views_.size()),
+        bands_(plan_bands(*scene_, views_)),
+        totals_(*scene_, bands_),
         planes_(views_, kernels_, n_threads_) {
     plan_fields(field_bytes / sizeof(double));
     allocate_scratch();
-    bands_ = plan_bands(*scene_, views_);
   }
 
   // Draws without derivatives what is not in memory already.
@@ -85,7 +86,7 @@ class CpuBackend final : public Backend {
     if (view.renderer != Renderer::sky) return {view.fields, view.row_stride};
     sky_fields_.resize(view.row_stride * at(view.height));
     for (int y = 0; y < view.height; ++y) {
-      kernels_.sky_row(view, y, &sky_fields_[at(y) * view.row_stride]);
+      kernels_.sky_row(view, y, 0, view.width, &sky_fields_[at(y) * view.row_stride]);
     }
     return {sky_fields_.data(), view.row_stride};
   }
@@ -99,10 +100,9 @@ class CpuBackend final : public Backend {
     evaluate(*this, states, true);
     sums.chi2.resize(views_.size());
     sum_chi2(sums.chi2);
-    sums.blocks.assign(scene_->pairs().size() * n_lanes * n_lanes, 0.0);
-    sums.gradients.assign(views_.size() * n_lanes, 0.0);
-    // Bands in order: the same sums for any number of threads.
-    for (const BandPlan& plan : bands_) plan.add_normal(sums);
+    totals_.update(bands_);
+    sums.blocks.assign(totals_.blocks().begin(), totals_.blocks().end());
+    sums.gradients.assign(totals_.gradients().begin(), totals_.gradients().end());
   }
 
   std::string describe() const override {
@@ -156,6 +156,7 @@ class CpuBackend final : public Backend {
       if (derivatives) {
         std::fill_n(plan.blocks.data(), plan.blocks.size(), 0.0);
         std::fill_n(plan.gradients.data(), plan.gradients.size(), 0.0);
+        plan.summed = false;
       }
       kernels_.band(plan.band);
       plan.level = wanted;
@@ -257,7 +258,7 @@ class CpuBackend final : public Backend {
       }
       const double* row = view.fields + at(y) * view.row_stride;
       if (view.renderer == Renderer::sky) {
-        kernels_.sky_row(view, y, lanes.data());
+        kernels_.sky_row(view, y, 0, view.width, lanes.data());
         row = lanes.data();
       }
       for (int x = 0; x < view.width; ++x) {
@@ -391,6 +392,8 @@ class CpuBackend final : public Backend {
   const KernelTable& kernels_;
   std::vector<TileView> views_;
   std::vector<Drawn> drawn_;
+  std::vector<BandPlan> bands_;
+  BandTotals totals_;
   ValuePlanes planes_;
   std::vector<std::uint8_t> changed_, wanted_;  // [n_tiles]
   std::vector<std::vector<int>> batches_;       // images
@@ -400,7 +403,6 @@ class CpuBackend final : public Backend {
   std::vector<double> sky_fields_;  // filled only when asked for
   std::vector<Scratch> scratch_;
   std::size_t phase_offset_ = 0;
-  std::vector<BandPlan> bands_;
 };
 
 }  // namespace

@@ -38,25 +38,28 @@ void run_band(Band& band) {
   double* terms = band.rows + static_cast<std::ptrdiff_t>(3) * band.width;
   for (int t = 0; t < band.n_tiles; ++t) band.chi2[t] = 0.0;
   for (int y = band.y_begin; y < band.y_end; ++y) {
-    for (int x = 0; x < band.width; ++x) model[x] = 0.0;
+    for (int x = band.x_begin; x < band.x_end; ++x) model[x] = 0.0;
     for (int t = 0; t < band.n_tiles; ++t) {
       const BandTile& tile = band.tiles[t];
       const TileView& view = *tile.view;
       const int row = y - view.y0;
       band.lanes[t] = nullptr;
       if (row < 0 || row >= view.height) continue;
+      const int x_begin = band.x_begin > view.x0 ? band.x_begin - view.x0 : 0;
+      const int x_end = band.x_end - view.x0 < view.width ? band.x_end - view.x0 : view.width;
       if (view.renderer == Renderer::sky) {
         double* lanes = band.sky + static_cast<std::ptrdiff_t>(tile.sky) * band.width * n_lanes;
-        sky_row(view, row, lanes);
+        sky_row(view, row, x_begin, x_end, lanes);
         band.lanes[t] = lanes;
       } else {
         band.lanes[t] = view.fields + static_cast<std::size_t>(row) * view.row_stride;
       }
-      add_model(band.lanes[t], tile.value, tile.n_value, view.width, model + view.x0);
+      add_model(band.lanes[t] + static_cast<std::ptrdiff_t>(x_begin) * n_lanes, tile.value,
+                tile.n_value, x_end - x_begin, model + view.x0 + x_begin);
     }
     const double* data = band.data + static_cast<std::ptrdiff_t>(y) * band.width;
     const double* weight = band.weight + static_cast<std::ptrdiff_t>(y) * band.width;
-    for (int x = 0; x < band.width; ++x) {
+    for (int x = band.x_begin; x < band.x_end; ++x) {
       residual<kind>(data[x], weight[x], model[x], w[x], wr[x], terms[x]);
     }
     for (int r = band.run_start[y - band.y_begin]; r < band.run_start[y - band.y_begin + 1]; ++r) {

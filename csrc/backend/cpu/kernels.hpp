@@ -9,7 +9,7 @@
 
 namespace jointlight {
 
-// One tile as a band of image rows sees it.
+// One tile as a band sees it.
 struct BandTile {
   const TileView* view = nullptr;
   const double* value = nullptr;  // image = value . lanes
@@ -19,16 +19,17 @@ struct BandTile {
 
 struct BandPair {
   int a = 0, b = 0;                                    // indices into the band's tiles
-  int x_begin = 0, x_end = 0, y_begin = 0, y_end = 0;  // image pixels
+  int x_begin = 0, x_end = 0, y_begin = 0, y_end = 0;  // image pixels, x within the band
   double* block = nullptr;                             // [n_lanes][n_lanes]
 };
 
-// A band of rows of one image: residual and normal equations in one pass.
+// A rectangle of one image: residual and normal equations in one pass.
 struct Band {
   const double* data = nullptr;  // [height][width]
   const double* weight = nullptr;
   Likelihood likelihood = Likelihood::gaussian;
-  int width = 0, y_begin = 0, y_end = 0;
+  int width = 0;  // of the image
+  int x_begin = 0, x_end = 0, y_begin = 0, y_end = 0;
   const BandTile* tiles = nullptr;
   int n_tiles = 0;
   const BandPair* pairs = nullptr;  // null: chi2 only
@@ -38,7 +39,8 @@ struct Band {
   const OwnedRun* runs = nullptr;
   const int* run_start = nullptr;  // [rows + 1] into runs
   double* chi2 = nullptr;          // [n_tiles]
-  // scratch: rows of model, w, w r and chi2, and lanes of sky tiles [n_sky][width][n_lanes]
+  // scratch, of the whole image's width: rows of model, w, w r and chi2, and lanes of sky tiles
+  // [n_sky][width][n_lanes]
   double* rows = nullptr;  // [4][width]
   double* sky = nullptr;
   const double** lanes = nullptr;  // [n_tiles] row pointers
@@ -73,7 +75,7 @@ struct KernelTable {
   void (*subtract_copies_value)(const TileView&, const TileState&, const double* coefficients,
                                 int begin, int end, double* plane, double* scratch) = nullptr;
   void (*band)(Band&) = nullptr;
-  void (*sky_row)(const TileView&, int y, double* lanes) = nullptr;
+  void (*sky_row)(const TileView&, int y, int x_begin, int x_end, double* lanes) = nullptr;
   ProfileKernels (*profile)(int index) = nullptr;
 };
 
