@@ -77,7 +77,7 @@ void Descent::find_touching() {
 
 // Parts are blended if some pair of their coordinates is correlated.
 void Descent::find_neighbours() {
-  if (single()) return;
+  if (single() || whole_ != nullptr) return;
   for (std::size_t k = 0; k < dampings_.size(); ++k) {
     dampings_[k].neighbours.clear();
     add_once(dampings_[k].neighbours, k);
@@ -106,24 +106,30 @@ void Descent::find_stalled() {
 
 // Decrease of chi2 over idle_trials that is not worth them.
 double Descent::idle_gain() const {
-  return idle_gain_each * variance() * static_cast<double>(dampings_.size());
+  const double gain = idle_gain_each * variance() * static_cast<double>(dampings_.size());
+  return whole_ != nullptr ? std::max(gain, faint()) : gain;
+}
+
+void Descent::start_afresh(Damping& d) const {
+  d.stalled = false;
+  d.n_faint = 0;
+  d.lambda = options_.initial_lambda;
+  d.growth = 2.0;
+  d.max_norm = std::numeric_limits<double>::infinity();
 }
 
 // At the end, parts that the full step still promises something are started once more with fresh
 // damping, as long as that helps: along a curved valley the damping had only risen.
 bool Descent::try_afresh() {
-  if (single() || full_.status != Factorization::ok || n_fresh_ >= max_fresh) return false;
+  if (single() || whole_ != nullptr) return false;
+  if (full_.status != Factorization::ok || n_fresh_ >= max_fresh) return false;
   if (n_fresh_ > 0 && fresh_chi2_ - best_.chi2 < std::max(fresh_gain * faint(), idle_gain()))
     return false;
   bool any = false;
   for (Damping& d : dampings_) {
     if (d.full_predicted < faint()) continue;
     any = true;
-    d.stalled = false;
-    d.n_faint = 0;
-    d.lambda = options_.initial_lambda;
-    d.growth = 2.0;
-    d.max_norm = std::numeric_limits<double>::infinity();
+    start_afresh(d);
   }
   if (!any) return false;
   ++n_fresh_;
@@ -258,8 +264,8 @@ double Descent::neighbourhood_gain(std::size_t k) const {
 
 void Descent::relax_damping() {
   const double error = std::abs(trial_.gain - 1.0);
-  const bool small = trial_.step.predicted <= options_.ftol * best_.chi2 &&
-                     std::abs(trial_.actual) <= options_.ftol * best_.chi2;
+  const double least = options_.ftol * tolerance_chi2();
+  const bool small = trial_.step.predicted <= least && std::abs(trial_.actual) <= least;
   // While the model keeps its promises the damping falls, and longer steps are to come.
   n_small_ = small && error > 0.1 ? n_small_ + 1 : 0;
   chance_ = trial_.gain >= 0.25 ? 0.95 : 0.6;

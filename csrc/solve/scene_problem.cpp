@@ -19,14 +19,27 @@ SceneProblem::SceneProblem(std::shared_ptr<const Scene> scene,
                            bool internal)
     : scene_(std::move(scene)),
       layout_(std::move(layout)),
-      backend_(backend),
+      backend_(&backend),
       internal_(internal),
       columns_(layout_->tiles.size()),
       parts_(at(layout_->n_sources)) {}
 
+void SceneProblem::rebind(std::shared_ptr<const Scene> scene,
+                          std::shared_ptr<const NormalLayout> layout, Backend& backend) {
+  scene_ = std::move(scene);
+  layout_ = std::move(layout);
+  backend_ = &backend;
+  places_.clear();  // other boxes, other tables
+}
+
+const std::vector<TileState>& SceneProblem::place(std::span<const double> x) {
+  prepare(x);
+  return tiles_;
+}
+
 bool SceneProblem::prepare(std::span<const double> x) {
   scene_->parameters().evaluate(x, internal_, state_);
-  scene_->place_tiles(state_, internal_, tiles_, chains_, table_memory_);
+  scene_->place_tiles(state_, internal_, tiles_, chains_, places_);
   return state_.valid;
 }
 
@@ -54,7 +67,7 @@ double SceneProblem::sum_parts(std::span<const double> x) {
 double SceneProblem::chi2(std::span<const double> x) {
   prepare(x);
   sums_.chi2.resize(tiles_.size());
-  backend_.chi2(tiles_, sums_.chi2);
+  backend_->chi2(tiles_, sums_.chi2);
   return sum_parts(x);
 }
 
@@ -63,7 +76,7 @@ double SceneProblem::linearize(std::span<const double> x, std::span<double> g,
   std::fill(g.begin(), g.end(), 0.0);
   std::fill(h.begin(), h.end(), 0.0);
   prepare(x);
-  backend_.linearize(tiles_, sums_);
+  backend_->linearize(tiles_, sums_);
   fill_columns();
   fold(g, h);
   const SparsePattern& entries = pattern();
@@ -144,7 +157,7 @@ void SceneProblem::progress(const IterationRecord& record, std::span<const doubl
 
 void SceneProblem::render(std::span<const double> x, int image, double* out) {
   if (prepare(x)) {
-    backend_.render(tiles_, image, out);
+    backend_->render(tiles_, image, out);
     return;
   }
   const ImageSpec& spec = scene_->images()[at(image)];
@@ -162,7 +175,7 @@ void SceneProblem::render_tiles(std::span<const double> x, std::span<const int> 
       continue;
     }
     const double* value = tiles_[at(tiles[k])].value;
-    const FieldsView fields = backend_.fields(tiles_, tiles[k]);
+    const FieldsView fields = backend_->fields(tiles_, tiles[k]);
     for (std::size_t p = 0; p < size; ++p) {
       const double* lanes = fields.data + p / width * fields.row_stride + p % width * n_lanes;
       out[k][p] = 0.0;
@@ -183,7 +196,7 @@ void SceneProblem::jacobian(std::span<const double> x, int image, double* out) {
   for (int t : scene_->image_tiles()[at(image)]) {
     const TileView& view = scene_->views()[at(t)];
     const std::vector<int>& free = layout_->tiles[at(t)].free;
-    const FieldsView fields = backend_.fields(tiles_, t);
+    const FieldsView fields = backend_->fields(tiles_, t);
     for (int y = 0; y < view.height; ++y) {
       const double* row = fields.data + at(y) * fields.row_stride;
       const std::size_t offset = at(view.y0 + y) * at(spec.width) + at(view.x0);
