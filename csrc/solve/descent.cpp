@@ -32,8 +32,9 @@ constexpr int max_searches = 60;
 // Accepted, poorly predicted steps below ftol after which the full step is no longer believed.
 constexpr int max_small_steps = 3;
 
-// One of several parts rests while its full step is shorter than this many conditional errors.
-constexpr double resting_norm = 1e-3;
+// One of several parts rests while its full step is shorter than this many conditional errors; of
+// many, while there is more to gain elsewhere. All that rest move together in the end.
+constexpr double resting_norm = 1e-3, resting_norm_of_many = 1e-2;
 
 bool all_finite(std::span<const double> v) {
   return std::all_of(v.begin(), v.end(), [](double a) { return std::isfinite(a); });
@@ -166,7 +167,8 @@ void Descent::examine() {
 void Descent::choose_resting() {
   if (single()) return;
   bool any_moves = false;
-  const double short_norm = resting_norm * std::sqrt(variance());
+  const double norm = many() ? resting_norm_of_many : resting_norm;
+  const double short_norm = norm * std::sqrt(variance());
   for (Damping& d : dampings_) {
     d.resting = d.stalled || (full_.status == Factorization::ok && d.full_norm < short_norm);
     any_moves = any_moves || !d.resting;

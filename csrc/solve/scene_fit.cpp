@@ -15,7 +15,7 @@
 namespace jointlight {
 namespace {
 
-constexpr int max_plans = 5;
+constexpr int max_plans = 8;
 
 // Iteration after which the plan is looked at for the first time before the fit has ended, when
 // most of the way is behind. Again when as many have been made as at the last look, times this.
