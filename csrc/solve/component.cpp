@@ -41,7 +41,11 @@ void Component::propose(std::span<double> x, int iteration, std::vector<Descent*
 
 void Component::observe(const Evaluation& trial, int iteration) {
   if (returning_) {
+    const double before = whole_.chi2();
+    const bool gained = chi2() < before;
     unite(&trial);
+    // Else the next step is one of the whole.
+    if (gained && open()) divide();
   } else if (divided()) {
     const bool fewer = n_began_ >= many_moving && 2 * n_moving() <= n_began_;
     recent_.push_back(chi2());

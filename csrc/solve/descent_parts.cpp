@@ -39,7 +39,8 @@ constexpr int min_repair_ratio = 3;
 // Damping beyond which steps follow the gradient anyway; many parts get shorter ones by a cut.
 constexpr double many_parts_lambda = 1e4;
 
-constexpr int most_solves = 60;
+// Trials with other dampings, after the first few with twice the growth.
+constexpr int most_solves = 60, patient_solves = 4;
 
 // Calls visit(entry, row, column) for every pair of coordinates of a pattern.
 template <class Visit>
@@ -170,7 +171,7 @@ bool Descent::search_many() {
       Damping& d = dampings_[p];
       if (d.resting || d.lambda > options_.max_lambda || (solved && any_cut && cut[p] == 1.0))
         continue;
-      d.lambda *= damping_growth;
+      d.lambda *= k < patient_solves ? damping_growth : damping_growth * damping_growth;
       raised = true;
     }
     if (!raised) break;

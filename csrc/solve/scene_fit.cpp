@@ -19,7 +19,7 @@ constexpr int max_plans = 8;
 
 // Iteration after which the plan is looked at for the first time before the fit has ended, when
 // most of the way is behind. Again when as many have been made as at the last look, times this.
-constexpr int first_look = 8, look_growth = 3;
+constexpr int first_look = 8, look_growth = 8;
 
 // Covariance of the pattern's pairs, charts folded out.
 void sparse_to_natural(const ParameterMap& map, const SparsePattern& pattern,
