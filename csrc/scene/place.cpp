@@ -63,20 +63,23 @@ void wing_tail(const ProfileInfo& profile, const TransferView& box, TileState& s
 
 void Scene::place_tiles(const ParameterState& parameters, bool internal,
                         std::vector<TileState>& states, std::vector<Chain>& chains,
-                        std::vector<AlignedBuffer<double>>& table_memory) const {
+                        std::vector<TilePlace>& places) const {
   const StageClock clock(Stage::place);
   states.resize(spec_.tiles.size());
   chains.resize(spec_.tiles.size());
-  table_memory.resize(spec_.tiles.size());
+  places.resize(spec_.tiles.size());
   double slots[max_slots];
   for (std::size_t i = 0; i < spec_.tiles.size(); ++i) {
     const TileSpec& tile = spec_.tiles[i];
     const TileView& view = views_[i];
     TileState& state = states[i];
+    TilePlace& place = places[i];
+    const std::size_t n_slots = tile.slots.size();
+    for (std::size_t k = 0; k < n_slots; ++k) slots[k] = parameters.slots[at(tile.slots[k])];
+    if (place.known && std::equal(slots, slots + n_slots, place.slots)) continue;
+    std::copy_n(slots, n_slots, place.slots);
+    place.known = true;
     state = {};
-    for (std::size_t k = 0; k < tile.slots.size(); ++k) {
-      slots[k] = parameters.slots[at(tile.slots[k])];
-    }
     TileGeometry geometry = tile.geometry;
     if (!internal) geometry.chart = ShapeChart::ellipse;
     state.visible = evaluate_geometry(geometry, slots, state, chains[i]);
@@ -117,12 +120,12 @@ void Scene::place_tiles(const ParameterState& parameters, bool internal,
     const double high = (kx_max * kx_max + ky_max * ky_max) * largest;
     const std::size_t far_size = TransformTable::size(low, high);
     const std::size_t needed = far_size + (state.taper > 0.0 ? core_table_size() : 0);
-    if (table_memory[i].size() < needed) table_memory[i].resize(needed + needed / 8);
-    table.fill(state.shape, low, high, table_memory[i].data(), state.table);
+    if (place.table.size() < needed) place.table.resize(needed + needed / 8);
+    table.fill(state.shape, low, high, place.table.data(), state.table);
     state.has_table = true;
     const ProfileInfo& profile = profile_registry()[at(tile.geometry.profile)];
     if (state.taper > 0.0) {
-      fill_core_table(profile, state.shape, state.taper, table_memory[i].data() + far_size,
+      fill_core_table(profile, state.shape, state.taper, place.table.data() + far_size,
                       state.table);
     } else {
       wing_tail(profile, view.transfer, state);

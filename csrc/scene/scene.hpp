@@ -61,6 +61,13 @@ struct RestAxis {
 double core_taper(const TileView& view, const TileState& state);
 bool core_suits(const TileView& view, const TileState& state);
 
+// What a tile was last placed for, and its radial table.
+struct TilePlace {
+  AlignedBuffer<double> table;
+  double slots[max_slots] = {};
+  bool known = false;
+};
+
 class Scene {
  public:
   explicit Scene(SceneSpec spec);
@@ -86,11 +93,11 @@ class Scene {
   SceneSpec respecified(std::span<const double> start) const;
 
   // Slot values -> what each tile's rendering needs (place.cpp). Tiles that cannot be drawn are set
-  // invisible. `internal`: slots are in chart coordinates. `table_memory[tile]` keeps the radial
-  // tables.
+  // invisible. `internal`: slots are in chart coordinates. The same states, chains and `places` may
+  // be handed in again with the same `internal`: a tile whose slots have not changed stays as it
+  // is.
   void place_tiles(const ParameterState& parameters, bool internal, std::vector<TileState>& states,
-                   std::vector<Chain>& chains,
-                   std::vector<AlignedBuffer<double>>& table_memory) const;
+                   std::vector<Chain>& chains, std::vector<TilePlace>& places) const;
 
  private:
   void validate() const;

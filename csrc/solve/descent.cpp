@@ -32,8 +32,9 @@ constexpr int max_searches = 60;
 // Accepted, poorly predicted steps below ftol after which the full step is no longer believed.
 constexpr int max_small_steps = 3;
 
-// One of several parts rests while its full step is shorter than this many conditional errors.
-constexpr double resting_norm = 1e-3;
+// One of several parts rests while its full step is shorter than this many conditional errors; of
+// many, while there is more to gain elsewhere. All that rest move together in the end.
+constexpr double resting_norm = 1e-3, resting_norm_of_many = 1e-2;
 
 bool all_finite(std::span<const double> v) {
   return std::all_of(v.begin(), v.end(), [](double a) { return std::isfinite(a); });
@@ -48,12 +49,7 @@ Descent::Descent(Region region, const Box& box, const LMOptions& options)
       faint_gain_(faint_gain(region_.parts.size())),
       solver_(region_.pattern, options.dense_max_size) {
   const std::size_t n = region_.coordinates.size();
-  for (const int c : region_.coordinates) {
-    const auto i = static_cast<std::size_t>(c);
-    lower_.push_back(box.lower[i]);
-    upper_.push_back(box.upper[i]);
-    if (!box.max_step.empty()) max_step_.push_back(box.max_step[i]);
-  }
+  set_box(box);
   for (Damping& d : dampings_) d.lambda = options.initial_lambda;
   best_ = {std::vector<double>(n), std::vector<double>(n),
            std::vector<double>(region_.entries.size()), std::vector<double>(region_.parts.size())};
@@ -61,6 +57,18 @@ Descent::Descent(Region region, const Box& box, const LMOptions& options)
   diagonal_.assign(n, 0.0);
   damping_ = low_ = high_ = work_ = diagonal_;
   find_touching();
+}
+
+void Descent::set_box(const Box& box) {
+  lower_.clear();
+  upper_.clear();
+  max_step_.clear();
+  for (const int c : region_.coordinates) {
+    const auto i = static_cast<std::size_t>(c);
+    lower_.push_back(box.lower[i]);
+    upper_.push_back(box.upper[i]);
+    if (!box.max_step.empty()) max_step_.push_back(box.max_step[i]);
+  }
 }
 
 void Descent::take(const Evaluation& at, Point& point) const {
@@ -159,7 +167,8 @@ void Descent::examine() {
 void Descent::choose_resting() {
   if (single()) return;
   bool any_moves = false;
-  const double short_norm = resting_norm * std::sqrt(variance());
+  const double norm = many() ? resting_norm_of_many : resting_norm;
+  const double short_norm = norm * std::sqrt(variance());
   for (Damping& d : dampings_) {
     d.resting = d.stalled || (full_.status == Factorization::ok && d.full_norm < short_norm);
     any_moves = any_moves || !d.resting;
@@ -179,13 +188,21 @@ double Descent::open_gain() const {
 // Of chi2's unit: a poor fit (or understated errors) is no reason to stop farther from its minimum,
 // and weights that are not inverse variances leave chi2 in a unit of its own.
 double Descent::variance() const {
+  if (whole_ != nullptr) return whole_->variance();
   const auto n_data = static_cast<double>(region_.n_data);
   return n_data > 0.0 ? std::min(1.0, best_.chi2 / n_data) : 0.0;
 }
 
 // Decrease of chi2 not worth an evaluation.
 double Descent::untried_decrease() const {
-  return options_.ftol * std::max(untried_ftol * best_.chi2, untried_data * variance());
+  return options_.ftol * std::max(untried_ftol * tolerance_chi2(), untried_data * variance());
+}
+
+bool Descent::idle(const std::deque<double>& recent, double chi2) const {
+  return recent.size() >= idle_trials && recent.front() - chi2 < idle_gain() &&
+         std::count_if(
+             recent.begin(), recent.end(), [&](double c) { return c > chi2; }) >=
+             static_cast<int>(idle_trials / 2);
 }
 
 // The tests at the best point, whose full step is known; trial_ is the step that led there, or one
@@ -195,7 +212,7 @@ std::optional<Status> Descent::converged() const {
   // Residuals that fell to rounding of the initial ones: nothing is left to fit.
   if (chi2 <= 10.0 * epsilon * epsilon * start_chi2_) return Status::converged_ftol;
   if (full_.status != Factorization::ok) return std::nullopt;
-  const double relative_gain = open_gain() / chi2;
+  const double relative_gain = open_gain() / tolerance_chi2();
   if (cosine_ <= options_.gtol &&
       relative_gain <= std::max(options_.ftol, options_.gtol * options_.gtol)) {
     return Status::converged_gtol;
@@ -203,14 +220,9 @@ std::optional<Status> Descent::converged() const {
   if (n_trials_ == 0) return std::nullopt;
   // Where residuals are large and curved, the full step promises what no step can keep.
   if (n_small_ >= max_small_steps) return Status::converged_ftol;
-  if (!single() && recent_.size() == idle_trials && recent_.front() - chi2 < idle_gain() &&
-      std::count_if(
-          recent_.begin(), recent_.end(), [&](double c) { return c > chi2; }) >=
-          static_cast<int>(idle_trials / 2)) {
-    return Status::converged_ftol;
-  }
-  const bool tried = trial_.step.predicted <= options_.ftol * chi2 &&
-                     std::abs(trial_.actual) <= options_.ftol * chi2;
+  if (!single() && idle(recent_, chi2)) return Status::converged_ftol;
+  const double least = options_.ftol * tolerance_chi2();
+  const bool tried = trial_.step.predicted <= least && std::abs(trial_.actual) <= least;
   if (tried && relative_gain <= options_.ftol) return Status::converged_ftol;
   if (trial_.accepted && std::abs(trial_.gain - 1.0) <= trusted_gain_error &&
       open_gain() <= untried_decrease()) {
@@ -227,7 +239,8 @@ std::optional<Status> Descent::converged() const {
 Status Descent::stuck() const {
   if (n_finite_ == 0 && n_non_finite_ > 0) return Status::non_finite;
   if (full_.status != Factorization::ok) return Status::degenerate;
-  if (open_gain() <= options_.ftol * best_.chi2 || n_small_ > 0) return Status::converged_ftol;
+  if (open_gain() <= options_.ftol * tolerance_chi2() || n_small_ > 0)
+    return Status::converged_ftol;
   if (full_norm_ <= options_.xtol * scaled_norm(best_.x)) return Status::converged_xtol;
   if (open_gain() <= options_.chi2_noise * best_.chi2) return Status::converged_ftol;
   return Status::no_decrease;
@@ -255,6 +268,34 @@ void Descent::begin(const Evaluation& start) {
     examine();
     status_ = influence_ ? converged() : Status::degenerate;
   }
+}
+
+void Descent::renew(const Box& box, const Evaluation& at) {
+  if (status_ == Status::timed_out || status_ == Status::all_masked) return;
+  const double old_chi2 = best_.chi2, old_gain = influence_ ? open_gain() : 0.0;
+  const bool success = status_ && is_success(*status_);
+  std::vector<double> old_promise;
+  for (const Damping& d : dampings_) old_promise.push_back(d.full_predicted);
+  set_box(box);
+  take(at, best_);
+  std::fill(diagonal_.begin(), diagonal_.end(), 0.0);
+  undo_.clear();
+  recent_.clear();
+  n_small_ = n_finite_ = n_non_finite_ = n_rejected_ = 0;
+  if (!all_finite(best_.x) || !usable(best_)) {
+    status_ = Status::non_finite;
+    return;
+  }
+  examine();
+  const double same = std::max(faint(), untried_decrease());
+  for (std::size_t k = 0; k < dampings_.size(); ++k) {
+    Damping& d = dampings_[k];
+    if (d.full_predicted > std::max(faint(), 2.0 * old_promise[k])) start_afresh(d);
+  }
+  choose_resting();
+  if (success && std::abs(best_.chi2 - old_chi2) <= same && open_gain() <= old_gain + same) return;
+  status_.reset();
+  if (!influence_) status_ = Status::degenerate;
 }
 
 // Finds the least damped step with every part's share no longer than its max_norm.
@@ -397,6 +438,10 @@ void Descent::settle(const Evaluation& trial, bool accepted) {
     raise_damping();
   }
   undo_.clear();
+  conclude();
+}
+
+void Descent::conclude() {
   recent_.push_back(best_.chi2);
   if (recent_.size() > idle_trials) recent_.pop_front();
   status_ = influence_ ? converged() : Status::degenerate;

@@ -37,6 +37,24 @@ class Descent {
  public:
   Descent(Region region, const Box& box, const LMOptions& options);
 
+  // Some parts of `whole` go on from its best point while its others are held. `whole`, which
+  // knows what a gain is worth, must outlive it.
+  Descent(const Descent& whole, const Subregion& sub);
+
+  static constexpr std::size_t idle_trials = 8;  // of which the decrease is watched
+  // chi2 after each of the last trials; whether it falls too little to go on.
+  const std::deque<double>& recent() const { return recent_; }
+  bool idle(const std::deque<double>& recent, double chi2) const;
+
+  // Parts that are not resting; what split_region() takes.
+  std::vector<std::uint8_t> moving() const;
+
+  // The whole goes on from where its subregions have got to; `at` has derivatives.
+  void rejoin(std::span<const Subregion> subs, const std::deque<Descent>& descents,
+              const std::deque<double>& recent, const Evaluation& at);
+  // The same without an evaluation: derivatives between moving and held parts are old ones.
+  void rejoin_unseen(std::span<const Subregion> subs, const std::deque<Descent>& descents);
+
   // Takes the start; afterwards status() may be set at once.
   void begin(const Evaluation& start);
 
@@ -49,6 +67,10 @@ class Descent {
   // not. Then examines convergence.
   void settle(const Evaluation& trial, bool accepted);
 
+  // The problem is drawn anew: looks at its best point again, in new coordinates. What had ended
+  // well and is as good as before stays so.
+  void renew(const Box& box, const Evaluation& at);
+
   const std::optional<Status>& status() const { return status_; }
   void end(Status status) { status_ = status; }
 
@@ -58,6 +80,10 @@ class Descent {
   std::span<const double> h() const { return best_.h; }
   double chi2() const { return best_.chi2; }
   double chi2_part(std::size_t k) const { return best_.parts[k]; }
+  double variance() const;
+  bool stalled(std::size_t k) const { return dampings_[k].stalled; }
+  bool full_step_known() const { return full_.status == Factorization::ok; }
+  bool many() const { return dampings_.size() >= many_parts; }
   bool on_bound(std::size_t i) const { return best_.x[i] <= lower_[i] || best_.x[i] >= upper_[i]; }
 
   // Of one part: as the region, unless that failed and this part has nothing left to gain.
@@ -74,12 +100,9 @@ class Descent {
   double chance() const { return chance_; }
   int last_trial() const { return last_trial_; }  // iteration of it
 
-  double time_s = 0.0;  // kept by the caller
-
  private:
   // From here on, solves are dear and single parts are worth sending back (descent_parts.cpp).
   static constexpr std::size_t many_parts = 8;
-  static constexpr std::size_t idle_trials = 8;  // of which the decrease is watched
 
   struct Point {
     std::vector<double> x, g, h, parts;
@@ -109,10 +132,10 @@ class Descent {
     std::vector<int> touching;    // parts that share pixels with it, itself included
   };
 
+  void set_box(const Box& box);
   void take(const Evaluation& at, Point& point) const;
   static bool usable(const Point& point);
   bool single() const { return dampings_.size() == 1; }
-  bool many() const { return dampings_.size() >= many_parts; }
   std::size_t home(std::size_t i) const { return static_cast<std::size_t>(region_.home[i]); }
   void update_scaling();
   DampedStep solve(bool limited);
@@ -128,6 +151,7 @@ class Descent {
   void relax_damping();
   void raise_damping();
   void find_stalled();
+  void start_afresh(Damping& d) const;
   bool try_afresh();
   static double faint_gain(std::size_t n_parts);
   double idle_gain() const;
@@ -139,13 +163,16 @@ class Descent {
   double open_gain() const;
   void examine();
   std::optional<Status> converged() const;
+  void conclude();
+  void adopt(std::span<const Subregion> subs, const std::deque<Descent>& descents);
+  double tolerance_chi2() const { return whole_ != nullptr ? whole_->best_.chi2 : best_.chi2; }
   double untried_decrease() const;
-  double variance() const;
   double faint() const { return variance() * faint_gain_; }
   Status stuck() const;
 
   Region region_;
   const LMOptions& options_;
+  const Descent* whole_ = nullptr;                // of which this is a subregion
   std::vector<double> lower_, upper_, max_step_;  // [n], max_step_ may be empty
   Point best_, next_;
   Trial trial_;

@@ -39,7 +39,8 @@ constexpr int min_repair_ratio = 3;
 // Damping beyond which steps follow the gradient anyway; many parts get shorter ones by a cut.
 constexpr double many_parts_lambda = 1e4;
 
-constexpr int most_solves = 60;
+// Trials with other dampings, after the first few with twice the growth.
+constexpr int most_solves = 60, patient_solves = 4;
 
 // Calls visit(entry, row, column) for every pair of coordinates of a pattern.
 template <class Visit>
@@ -77,7 +78,7 @@ void Descent::find_touching() {
 
 // Parts are blended if some pair of their coordinates is correlated.
 void Descent::find_neighbours() {
-  if (single()) return;
+  if (single() || whole_ != nullptr) return;
   for (std::size_t k = 0; k < dampings_.size(); ++k) {
     dampings_[k].neighbours.clear();
     add_once(dampings_[k].neighbours, k);
@@ -106,24 +107,30 @@ void Descent::find_stalled() {
 
 // Decrease of chi2 over idle_trials that is not worth them.
 double Descent::idle_gain() const {
-  return idle_gain_each * variance() * static_cast<double>(dampings_.size());
+  const double gain = idle_gain_each * variance() * static_cast<double>(dampings_.size());
+  return whole_ != nullptr ? std::max(gain, faint()) : gain;
+}
+
+void Descent::start_afresh(Damping& d) const {
+  d.stalled = false;
+  d.n_faint = 0;
+  d.lambda = options_.initial_lambda;
+  d.growth = 2.0;
+  d.max_norm = std::numeric_limits<double>::infinity();
 }
 
 // At the end, parts that the full step still promises something are started once more with fresh
 // damping, as long as that helps: along a curved valley the damping had only risen.
 bool Descent::try_afresh() {
-  if (single() || full_.status != Factorization::ok || n_fresh_ >= max_fresh) return false;
+  if (single() || whole_ != nullptr) return false;
+  if (full_.status != Factorization::ok || n_fresh_ >= max_fresh) return false;
   if (n_fresh_ > 0 && fresh_chi2_ - best_.chi2 < std::max(fresh_gain * faint(), idle_gain()))
     return false;
   bool any = false;
   for (Damping& d : dampings_) {
     if (d.full_predicted < faint()) continue;
     any = true;
-    d.stalled = false;
-    d.n_faint = 0;
-    d.lambda = options_.initial_lambda;
-    d.growth = 2.0;
-    d.max_norm = std::numeric_limits<double>::infinity();
+    start_afresh(d);
   }
   if (!any) return false;
   ++n_fresh_;
@@ -164,7 +171,7 @@ bool Descent::search_many() {
       Damping& d = dampings_[p];
       if (d.resting || d.lambda > options_.max_lambda || (solved && any_cut && cut[p] == 1.0))
         continue;
-      d.lambda *= damping_growth;
+      d.lambda *= k < patient_solves ? damping_growth : damping_growth * damping_growth;
       raised = true;
     }
     if (!raised) break;
@@ -258,8 +265,8 @@ double Descent::neighbourhood_gain(std::size_t k) const {
 
 void Descent::relax_damping() {
   const double error = std::abs(trial_.gain - 1.0);
-  const bool small = trial_.step.predicted <= options_.ftol * best_.chi2 &&
-                     std::abs(trial_.actual) <= options_.ftol * best_.chi2;
+  const double least = options_.ftol * tolerance_chi2();
+  const bool small = trial_.step.predicted <= least && std::abs(trial_.actual) <= least;
   // While the model keeps its promises the damping falls, and longer steps are to come.
   n_small_ = small && error > 0.1 ? n_small_ + 1 : 0;
   chance_ = trial_.gain >= 0.25 ? 0.95 : 0.6;

@@ -75,6 +75,7 @@ class SparseFactor
     }
   }
   const SparseMatrix& below_diagonal() const { return m_matrix; }
+  const Eigen::VectorXd& diagonal() const { return m_diag; }  // vectorD() is a copy
 };
 
 }  // namespace
@@ -261,7 +262,7 @@ std::vector<double> LinearSolver::pivots() const {
       out = std::pow(w.dense_factor.matrixLLT()(i, i), 2);
     } else {
       const auto& order = w.sparse_factor.permutationP().indices();
-      out = w.sparse_factor.vectorD()(order.size() > 0 ? order(i) : i);
+      out = w.sparse_factor.diagonal()(order.size() > 0 ? order(i) : i);
     }
   }
   return d;

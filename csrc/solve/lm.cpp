@@ -14,8 +14,8 @@
 #include <string>
 #include <utility>
 
+#include "solve/component.hpp"
 #include "solve/covariance.hpp"
-#include "solve/descent.hpp"
 
 namespace jointlight {
 namespace {
@@ -66,12 +66,16 @@ class Fit {
 
   void iterate();
   void evaluate(Point& point, bool derivatives);
-  void divide_among(const std::vector<Descent*>& trying);
-  void step(std::vector<Descent*>& trying);
-  void share_time(const std::vector<Descent*>& trying, double since);
-  void record();
+  void divide_among(std::span<const Descent* const> trying);
+  void step(std::vector<Descent*>& trying, bool returning);
+  void share_time(const std::vector<Component*>& at_work, double since);
+  void record(std::span<Descent* const> trying);
+  void keep(const Descent& d);
+  void unite();
+  void read_box();
+  Box box() const { return {lower_, upper_, max_step_}; }
+  bool renew(bool ended);
   double chi2() const;
-  bool open(const Descent& d) const { return !d.status(); }
   void end_open(Status status);
   bool timed_out() const {
     return options_.time_limit_s > 0.0 && elapsed() > options_.time_limit_s;
@@ -90,9 +94,9 @@ class Fit {
   std::vector<std::uint8_t> active_;              // [n]
   std::vector<int> group_;                        // [n] region that is being tried, -1 = none
   Point best_, trial_;
-  std::deque<Descent> regions_;
-  std::vector<std::uint8_t> free_part_;  // [parts] 1: belongs to a region
-  bool linearized_ = false;
+  std::deque<Component> components_;
+  std::vector<std::uint8_t> free_part_;  // [parts] 1: belongs to a component
+  bool linearized_ = false, trial_linearized_ = false;
   std::optional<Status> status_;  // of the whole, where regions do not decide
   int iteration_ = 0;
   FitOutcome outcome_;
@@ -101,22 +105,19 @@ class Fit {
 Fit::Fit(Problem& problem, std::vector<double> x0, const LMOptions& options,
          std::span<const std::uint8_t> active)
     : problem_(problem), options_(options), n_(x0.size()) {
-  const auto lower = problem.lower(), upper = problem.upper(), max_step = problem.max_step();
-  if (problem.size() != static_cast<int>(n_) || lower.size() != n_ || upper.size() != n_ ||
-      problem.pattern().n != problem.size() || (!max_step.empty() && max_step.size() != n_) ||
+  read_box();
+  if (problem.size() != static_cast<int>(n_) || lower_.size() != n_ || upper_.size() != n_ ||
+      problem.pattern().n != problem.size() || (!max_step_.empty() && max_step_.size() != n_) ||
       (!active.empty() && active.size() != n_)) {
     throw std::invalid_argument("fit: sizes of start, bounds, pattern and active set disagree");
   }
   for (std::size_t i = 0; i < n_; ++i) {
-    if (!(lower[i] <= upper[i])) {
+    if (!(lower_[i] <= upper_[i])) {
       throw std::invalid_argument("fit: lower bound above upper bound, or NaN, at coordinate " +
                                   std::to_string(i));
     }
-    x0[i] = std::clamp(x0[i], lower[i], upper[i]);
+    x0[i] = std::clamp(x0[i], lower_[i], upper_[i]);
   }
-  lower_.assign(lower.begin(), lower.end());
-  upper_.assign(upper.begin(), upper.end());
-  max_step_.assign(max_step.begin(), max_step.end());
   active_.assign(n_, 1);
   if (!active.empty()) active_.assign(active.begin(), active.end());
   group_.assign(n_, -1);
@@ -124,6 +125,13 @@ Fit::Fit(Problem& problem, std::vector<double> x0, const LMOptions& options,
   best_ = {std::move(x0), std::vector<double>(n_),
            std::vector<double>(problem.pattern().row.size()), std::vector<double>(n_parts, nan)};
   trial_ = best_;
+}
+
+void Fit::read_box() {
+  const auto lower = problem_.lower(), upper = problem_.upper(), max_step = problem_.max_step();
+  lower_.assign(lower.begin(), lower.end());
+  upper_.assign(upper.begin(), upper.end());
+  max_step_.assign(max_step.begin(), max_step.end());
 }
 
 void Fit::evaluate(Point& point, bool derivatives) {
@@ -150,32 +158,30 @@ double Fit::chi2() const {
   for (std::size_t p = 0; p < best_.parts.size(); ++p) {
     if (free_part_[p] == 0) sum += best_.parts[p];
   }
-  for (const Descent& d : regions_) sum += d.chi2();
+  for (const Component& c : components_) sum += c.chi2();
   return sum;
 }
 
-void Fit::record() {
+void Fit::record(std::span<Descent* const> trying) {
   IterationRecord r{.iteration = iteration_, .chi2 = chi2()};
   double actual = 0.0, square = 0.0;
-  r.trial_chi2 = 0.0;
-  for (std::size_t p = 0; p < best_.parts.size(); ++p) {
-    if (free_part_[p] == 0) r.trial_chi2 += best_.parts[p];
+  r.trial_chi2 = r.chi2;
+  for (const Component& c : components_)
+    r.gradient_cosine = std::max(r.gradient_cosine, c.cosine());
+  for (std::size_t i = 0; i < n_; ++i) {
+    const bool on_bound = best_.x[i] <= lower_[i] || best_.x[i] >= upper_[i];
+    r.n_bound += on_bound && active_[i] != 0 ? 1 : 0;
   }
-  bool tried = false;
-  for (const Descent& d : regions_) {
-    r.gradient_cosine = std::max(r.gradient_cosine, d.cosine());
-    for (std::size_t i = 0; i < d.x().size(); ++i) r.n_bound += d.on_bound(i) ? 1 : 0;
-    const bool now = d.last_trial() == iteration_;
-    r.trial_chi2 += now ? d.trial_chi2() : d.chi2();
-    if (!now) continue;
-    tried = true;
-    r.accepted = r.accepted || d.accepted();
-    r.predicted += d.predicted();
-    actual += d.actual();
-    square += d.step_norm() * d.step_norm();
-    r.lambda = std::max(r.lambda, d.lambda());
+  r.accepted = trying.empty();  // where nothing moved, components came together
+  for (const Descent* d : trying) {
+    r.trial_chi2 += d->trial_chi2() - d->chi2();
+    r.accepted = r.accepted || d->accepted();
+    r.predicted += d->predicted();
+    actual += d->actual();
+    square += d->step_norm() * d->step_norm();
+    r.lambda = std::max(r.lambda, d->lambda());
   }
-  r.gain_ratio = tried && iteration_ > 0 ? actual / r.predicted : nan;
+  r.gain_ratio = trying.empty() ? nan : actual / r.predicted;
   r.step_norm = std::sqrt(square);
   r.n_linearize = outcome_.n_linearize;
   r.n_chi2 = outcome_.n_chi2;
@@ -184,13 +190,20 @@ void Fit::record() {
 }
 
 void Fit::end_open(Status status) {
-  for (Descent& d : regions_) {
-    if (open(d)) d.end(status);
+  for (Component& c : components_) {
+    if (c.open()) c.end(status);
+  }
+}
+
+// Best coordinates so far.
+void Fit::keep(const Descent& d) {
+  for (std::size_t i = 0; i < d.x().size(); ++i) {
+    best_.x[static_cast<std::size_t>(d.region().coordinates[i])] = d.x()[i];
   }
 }
 
 // Coordinates that may move, by region.
-void Fit::divide_among(const std::vector<Descent*>& trying) {
+void Fit::divide_among(std::span<const Descent* const> trying) {
   std::fill(group_.begin(), group_.end(), -1);
   for (std::size_t k = 0; k < trying.size(); ++k) {
     for (const int i : trying[k]->region().coordinates) {
@@ -200,11 +213,11 @@ void Fit::divide_among(const std::vector<Descent*>& trying) {
 }
 
 // One trial of every region in `trying`, whose proposals are in trial_.x.
-void Fit::step(std::vector<Descent*>& trying) {
+void Fit::step(std::vector<Descent*>& trying, bool returning) {
   divide_among(trying);
   double chance = 0.0;
   for (const Descent* d : trying) chance = std::max(chance, d->chance());
-  const bool at_once = chance > 1.0 - 1.0 / std::max(1.0, problem_.cost_ratio());
+  const bool at_once = returning || chance > 1.0 - 1.0 / std::max(1.0, problem_.cost_ratio());
   evaluate(trial_, at_once);
   std::vector<std::uint8_t> better;
   bool any = false;
@@ -230,19 +243,19 @@ void Fit::step(std::vector<Descent*>& trying) {
   for (std::size_t k = 0; k < trying.size(); ++k) {
     if (better[k] != 0 || at_once || !any) trying[k]->settle(trial_.view(true), better[k] != 0);
   }
+  trial_linearized_ = at_once || any;
 }
 
-void Fit::share_time(const std::vector<Descent*>& trying, double since) {
-  const auto size = [](const Descent& d) {
-    return 1.0 + static_cast<double>(std::max(d.region().n_data, 0L));
+void Fit::share_time(const std::vector<Component*>& at_work, double since) {
+  const auto size = [](const Component& c) {
+    return 1.0 + static_cast<double>(std::max(c.whole().region().n_data, 0L));
   };
   double total = 0.0;
-  for (const Descent* d : trying) total += size(*d);
-  for (Descent* d : trying) {
-    const double share = size(*d) / total;
-    d->time_s += share * (elapsed() - since);
+  for (const Component* c : at_work) total += size(*c);
+  for (Component* c : at_work) {
+    c->time_s += size(*c) / total * (elapsed() - since);
     const double limit = options_.component_time_limit_s;
-    if (open(*d) && limit > 0.0 && d->time_s > limit) d->end(Status::timed_out);
+    if (c->open() && limit > 0.0 && c->time_s > limit) c->end(Status::timed_out);
   }
 }
 
@@ -255,49 +268,95 @@ void Fit::iterate() {
     status_ = std::isfinite(chi2()) ? Status::no_free_parameters : Status::non_finite;
     return;
   }
-  const Box box{lower_, upper_, max_step_};
   free_part_.assign(best_.parts.size(), 0);
   for (Region& region : find_regions(problem_, active_)) {
     for (const int part : region.parts) free_part_[static_cast<std::size_t>(part)] = 1;
-    regions_.emplace_back(std::move(region), box, options_);
+    components_.emplace_back(std::move(region), box(), options_);
   }
-  std::vector<Descent*> all;
-  for (Descent& d : regions_) all.push_back(&d);
+  std::vector<const Descent*> all;
+  for (const Component& c : components_) all.push_back(&c.whole());
   divide_among(all);
   evaluate(best_, true);
-  for (Descent& d : regions_) d.begin(best_.view(true));
+  for (Component& c : components_) c.begin(best_.view(true));
   linearized_ = true;
-  record();
+  record({});
   problem_.progress(outcome_.history.back(), best_.x);
   while (iteration_ < options_.max_iterations) {
     if (timed_out()) return end_open(Status::timed_out);
     trial_.x = best_.x;
     const double since = elapsed();
     std::vector<Descent*> trying;
-    for (Descent& d : regions_) {
-      if (open(d) && d.propose(trial_.x, iteration_ + 1)) trying.push_back(&d);
+    std::vector<Component*> at_work;
+    bool returning = false;
+    for (Component& c : components_) {
+      if (!c.open()) continue;
+      c.propose(trial_.x, iteration_ + 1, trying);
+      if (c.open()) at_work.push_back(&c);
+      returning = returning || c.returning();
     }
-    if (trying.empty()) return;
+    if (at_work.empty()) {
+      if (!renew(true)) return;
+      continue;
+    }
     ++iteration_;
-    step(trying);
-    for (const Descent* d : trying) {
-      for (std::size_t i = 0; i < d->x().size(); ++i) {
-        best_.x[static_cast<std::size_t>(d->region().coordinates[i])] = d->x()[i];
-      }
+    step(trying, returning);
+    for (const Descent* d : trying) keep(*d);
+    record(trying);
+    for (Component* c : at_work) {
+      c->observe(trial_.view(trial_linearized_), iteration_);
+      if (!c->divided()) keep(c->whole());
     }
-    share_time(trying, since);
-    record();
+    share_time(at_work, since);
     problem_.progress(outcome_.history.back(), best_.x);
+    renew(false);
   }
   end_open(Status::max_iterations);
+}
+
+// True if the problem is drawn anew and the fit goes on.
+bool Fit::renew(bool ended) {
+  const auto success = [](const Component& c) {
+    return c.whole().status() && is_success(*c.whole().status());
+  };
+  if (ended && std::none_of(components_.begin(), components_.end(), success)) return false;
+  if (!problem_.renew(best_.x, ended)) return false;
+  unite();
+  read_box();
+  divide_among({});
+  for (std::size_t i = 0; i < n_; ++i) best_.x[i] = std::clamp(best_.x[i], lower_[i], upper_[i]);
+  evaluate(best_, true);
+  for (Component& c : components_) c.renew(box(), best_.view(true));
+  return true;
+}
+
+// Where a limit ended the fit, components may be divided still.
+void Fit::unite() {
+  const auto divided = [](const Component& c) { return c.divided(); };
+  if (std::none_of(components_.begin(), components_.end(), divided)) return;
+  bool seen = true;
+  divide_among({});
+  try {
+    trial_.x = best_.x;
+    evaluate(trial_, true);
+  } catch (const Interrupt&) {
+    seen = false;
+  }
+  const Evaluation at = trial_.view(true);
+  for (Component& c : components_) {
+    if (!c.divided()) continue;
+    const std::optional<Status> status = c.whole().status();
+    c.unite(seen ? &at : nullptr);
+    if (status) c.end(*status);
+    keep(c.whole());
+  }
 }
 
 Status Fit::whole_status() const {
   if (status_) return *status_;
   Status worst = Status::no_free_parameters;
   bool all_idle = true, all_masked = true;
-  for (const Descent& d : regions_) {
-    const Status s = d.status().value_or(Status::interrupted);
+  for (const Component& c : components_) {
+    const Status s = c.whole().status().value_or(Status::interrupted);
     all_idle = all_idle && severity(s) == 0;
     all_masked = all_masked && s == Status::all_masked;
     if (severity(s) >= severity(worst)) worst = s;
@@ -306,14 +365,15 @@ Status Fit::whole_status() const {
 }
 
 FitOutcome Fit::finish() {
+  unite();
   outcome_.status = whole_status();
   outcome_.message = describe(outcome_.status);
   outcome_.at_bound.assign(n_, 0);
   outcome_.component.assign(n_, -1);
   outcome_.part_status.assign(best_.parts.size(), Status::no_free_parameters);
   outcome_.chi2 = chi2();
-  for (std::size_t r = 0; r < regions_.size(); ++r) {
-    const Descent& d = regions_[r];
+  for (std::size_t r = 0; r < components_.size(); ++r) {
+    const Descent& d = components_[r].whole();
     const Region& region = d.region();
     outcome_.component_status.push_back(d.status().value_or(Status::interrupted));
     for (std::size_t i = 0; i < region.coordinates.size(); ++i) {

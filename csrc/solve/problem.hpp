@@ -76,6 +76,12 @@ class Problem {
   // Coordinates without any meaning of their own at x, to be held in the covariance.
   virtual std::vector<int> meaningless(std::span<const double> /*x*/) const { return {}; }
 
+  // Asked after every trial and, with `ended`, once nothing is left to try: whether the problem is
+  // drawn anew from here on. Then the box and the coordinates of a point may have changed (x, the
+  // best one, is in the old coordinates and is replaced by the new), and chi2 a little; pattern and
+  // parts have not.
+  virtual bool renew(std::span<double> /*x*/, bool /*ended*/) { return false; }
+
   // Called for the start and after every trial, with the best point so far. May throw Interrupt.
   virtual void progress(const IterationRecord& /*record*/, std::span<const double> /*x*/) {}
 };

@@ -15,37 +15,11 @@
 namespace jointlight {
 namespace {
 
-constexpr int max_plans = 5;
+constexpr int max_plans = 8;
 
-// Iteration of a plan after which it is looked at once before the fit has ended: most of the way is
-// behind, and the long end of a large fit need not be gone twice.
-constexpr int early_look = 8;
-
-// Ends a plan early.
-struct PlanOutgrown : Interrupt {};
-
-// Record of a plan's fit as part of the whole fit.
-IterationRecord continued(IterationRecord record, const FitOutcome& before) {
-  record.iteration += before.history.empty() ? 0 : before.history.back().iteration;
-  record.n_linearize += before.n_linearize;
-  record.n_chi2 += before.n_chi2;
-  record.time_s += before.time_s;
-  return record;
-}
-
-// Appends a further plan's outcome to what came before it.
-FitOutcome joined(FitOutcome outcome, FitOutcome before) {
-  for (IterationRecord& record : outcome.history) record = continued(record, before);
-  outcome.n_linearize += before.n_linearize;
-  outcome.n_chi2 += before.n_chi2;
-  outcome.time_s += before.time_s;
-  if (!before.history.empty() && !outcome.history.empty()) {
-    // Its start is where the last plan ended.
-    outcome.history.erase(outcome.history.begin());
-  }
-  outcome.history.insert(outcome.history.begin(), before.history.begin(), before.history.end());
-  return outcome;
-}
+// Iteration after which the plan is looked at for the first time before the fit has ended, when
+// most of the way is behind. Again when as many have been made as at the last look, times this.
+constexpr int first_look = 8, look_growth = 8;
 
 // Covariance of the pattern's pairs, charts folded out.
 void sparse_to_natural(const ParameterMap& map, const SparsePattern& pattern,
@@ -190,69 +164,59 @@ SceneFit fit_scene(const Plan& plan, std::span<const double> start,
   std::vector<std::uint8_t> moves(start.size(), 1);
   if (!active.empty()) moves.assign(active.begin(), active.end());
   require_whole_charts(plan.scene->parameters(), moves);
-  FitOutcome before;
-  for (int n_plans = 1;; ++n_plans) {
-    const Scene& scene = *result.plan.scene;
-    SceneProblem problem(result.plan.scene, result.plan.layout, *result.plan.backend, true);
-    const ParameterMap& map = scene.parameters();
-    bool outgrown = false;
-    problem.on_progress = [&](const IterationRecord& record, std::span<const double> x) {
-      progress(continued(record, before), map.to_natural(x));
-      if (record.iteration == early_look && n_plans < max_plans &&
-          !scene.covers(problem.tile_states())) {
-        outgrown = true;
-        throw PlanOutgrown();
-      }
-    };
-    LMOptions rest = options;  // less what earlier plans spent
-    if (!before.history.empty()) rest.max_iterations -= before.history.back().iteration;
-    if (options.time_limit_s > 0.0) {
-      rest.time_limit_s = std::max(options.time_limit_s - before.time_s, 1e-3);
-    }
-    FitOutcome& outcome = result.outcome;
-    std::vector<double> x = map.to_internal(result.natural);
-    for (std::size_t i = 0; i < x.size(); ++i) {
-      if (!std::isfinite(result.natural[i])) x[i] = std::numeric_limits<double>::quiet_NaN();
-    }
-    outcome = levenberg_marquardt(problem, std::move(x), rest, moves);
-    const std::vector<double> natural = map.to_natural(outcome.x);
+  SceneProblem problem(plan.scene, plan.layout, *plan.backend, true);
+  // Natural parameters at x, those that moved.
+  const auto to_natural_at = [&](std::span<const double> x) {
+    const ParameterMap& map = result.plan.scene->parameters();
+    const std::vector<double> natural = map.to_natural(x);
     for (std::size_t i = 0; i < natural.size(); ++i) {
       if (moves[i] != 0) result.natural[i] = map.at_limit(static_cast<int>(i), natural[i]);
     }
-    to_natural(map, problem.pattern(), outcome);
-    result.n_pixels_tiles = scene.owned_pixels();
-    try {
-      problem.chi2(outcome.x);
-    } catch (const Interrupt&) {
-      outcome.status = Status::interrupted;
-      outcome.message = describe(outcome.status);
-      outgrown = false;
+  };
+  // NaN stays NaN through the charts.
+  const auto to_internal = [&] {
+    std::vector<double> x = result.plan.scene->parameters().to_internal(result.natural);
+    for (std::size_t i = 0; i < x.size(); ++i) {
+      if (!std::isfinite(result.natural[i])) x[i] = std::numeric_limits<double>::quiet_NaN();
     }
-    result.chi2_tiles = problem.chi2_tiles();
-    result.chi2_tiles.resize(scene.tiles().size(), std::numeric_limits<double>::quiet_NaN());
-    std::vector<TileState> states = problem.tile_states();
-    states.resize(scene.tiles().size());
-    result.source_status = source_statuses(result.plan, states, moves, outcome);
-    // One bad source is no reason to leave the others with boxes that do not suit them.
-    const bool any_left =
-        std::any_of(outcome.component_status.begin(), outcome.component_status.end(),
-                    [](Status s) { return is_success(s); });
-    const bool out_of_time = rest.time_limit_s > 0.0 && outcome.time_s >= rest.time_limit_s;
-    const bool ended = outcome.status == Status::interrupted ||
-                       outcome.status == Status::max_iterations || out_of_time || !any_left;
-    const bool again = outgrown || (!ended && n_plans < max_plans && !scene.covers(states));
-    outcome = joined(std::move(outcome), std::move(before));
-    if (!again) return result;
-    before = std::move(outcome);
-    try {
-      result.plan = replan(std::make_shared<const Scene>(scene.respecified(result.natural)));
-    } catch (const Interrupt&) {
-      result.outcome = std::move(before);
-      result.outcome.status = Status::interrupted;
-      result.outcome.message = describe(result.outcome.status);
-      return result;
-    }
+    return x;
+  };
+  int n_plans = 1, iteration = 0, next_look = first_look;
+  problem.on_progress = [&](const IterationRecord& record, std::span<const double> x) {
+    iteration = record.iteration;
+    progress(record, result.plan.scene->parameters().to_natural(x));
+  };
+  problem.on_renew = [&](std::span<double> x, bool ended) {
+    if (n_plans == max_plans || (!ended && iteration < next_look)) return false;
+    if (!ended) next_look *= look_growth;
+    const Scene& scene = *result.plan.scene;
+    if (scene.covers(problem.place(x))) return false;
+    ++n_plans;
+    to_natural_at(x);
+    result.plan = replan(std::make_shared<const Scene>(scene.respecified(result.natural)));
+    problem.rebind(result.plan.scene, result.plan.layout, *result.plan.backend);
+    const std::vector<double> now = to_internal();
+    std::copy(now.begin(), now.end(), x.begin());
+    return true;
+  };
+  FitOutcome& outcome = result.outcome;
+  outcome = levenberg_marquardt(problem, to_internal(), options, moves);
+  to_natural_at(outcome.x);
+  const Scene& scene = *result.plan.scene;
+  to_natural(scene.parameters(), problem.pattern(), outcome);
+  result.n_pixels_tiles = scene.owned_pixels();
+  try {
+    problem.chi2(outcome.x);
+  } catch (const Interrupt&) {
+    outcome.status = Status::interrupted;
+    outcome.message = describe(outcome.status);
   }
+  result.chi2_tiles = problem.chi2_tiles();
+  result.chi2_tiles.resize(scene.tiles().size(), std::numeric_limits<double>::quiet_NaN());
+  std::vector<TileState> states = problem.tile_states();
+  states.resize(scene.tiles().size());
+  result.source_status = source_statuses(result.plan, states, moves, outcome);
+  return result;
 }
 
 std::vector<double> natural_covariance_columns(const Plan& plan, std::span<const double> natural,

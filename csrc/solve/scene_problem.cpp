@@ -19,14 +19,27 @@ SceneProblem::SceneProblem(std::shared_ptr<const Scene> scene,
                            bool internal)
     : scene_(std::move(scene)),
       layout_(std::move(layout)),
-      backend_(backend),
+      backend_(&backend),
       internal_(internal),
       columns_(layout_->tiles.size()),
       parts_(at(layout_->n_sources)) {}
 
+void SceneProblem::rebind(std::shared_ptr<const Scene> scene,
+                          std::shared_ptr<const NormalLayout> layout, Backend& backend) {
+  scene_ = std::move(scene);
+  layout_ = std::move(layout);
+  backend_ = &backend;
+  places_.clear();  // other boxes, other tables
+}
+
+const std::vector<TileState>& SceneProblem::place(std::span<const double> x) {
+  prepare(x);
+  return tiles_;
+}
+
 bool SceneProblem::prepare(std::span<const double> x) {
   scene_->parameters().evaluate(x, internal_, state_);
-  scene_->place_tiles(state_, internal_, tiles_, chains_, table_memory_);
+  scene_->place_tiles(state_, internal_, tiles_, chains_, places_);
   return state_.valid;
 }
 
@@ -54,14 +67,14 @@ double SceneProblem::sum_parts(std::span<const double> x) {
 double SceneProblem::chi2(std::span<const double> x) {
   prepare(x);
   sums_.chi2.resize(tiles_.size());
-  backend_.chi2(tiles_, sums_.chi2);
+  backend_->chi2(tiles_, sums_.chi2);
   return sum_parts(x);
 }
 
 double SceneProblem::linearize(std::span<const double> x, std::span<double> g,
                                std::span<double> h) {
   prepare(x);
-  backend_.linearize(tiles_, sums_);
+  backend_->linearize(tiles_, sums_);
   finish_normal(x, g, h);
   return sum_parts(x);
 }
@@ -150,7 +163,7 @@ void SceneProblem::progress(const IterationRecord& record, std::span<const doubl
 
 void SceneProblem::render(std::span<const double> x, int image, double* out) {
   if (prepare(x)) {
-    backend_.render(tiles_, image, out);
+    backend_->render(tiles_, image, out);
     return;
   }
   const ImageSpec& spec = scene_->images()[at(image)];
@@ -167,7 +180,7 @@ void SceneProblem::render_tiles(std::span<const double> x, std::span<const int> 
       std::fill_n(out[k], size, std::numeric_limits<double>::quiet_NaN());
       continue;
     }
-    backend_.render_tile(tiles_, tiles[k], out[k]);
+    backend_->render_tile(tiles_, tiles[k], out[k]);
   }
 }
 
@@ -187,7 +200,7 @@ void SceneProblem::jacobian(std::span<const double> x, int image, double* out) {
     for (const int column : free) {
       planes.push_back(out + at(column) * size + at(view.y0) * at(spec.width) + at(view.x0));
     }
-    backend_.project(tiles_, t, columns_[at(t)], planes, at(spec.width));
+    backend_->project(tiles_, t, columns_[at(t)], planes, at(spec.width));
   }
 }
 

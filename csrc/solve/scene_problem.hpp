@@ -30,6 +30,7 @@ class SceneProblem final : public Problem {
   double cost_ratio() const override { return 1.0; }  // chi2 renders the same lanes
   std::span<const double> max_step() const override { return scene_->parameters().max_step(); }
   void progress(const IterationRecord& record, std::span<const double> x) override;
+  bool renew(std::span<double> x, bool ended) override { return on_renew && on_renew(x, ended); }
   std::vector<int> meaningless(std::span<const double> x) const override;
 
   // Parts are sources: the pixels that they own, and the priors at home with them.
@@ -43,6 +44,12 @@ class SceneProblem final : public Problem {
   }
   long n_data(int part) const override { return layout_->n_data[static_cast<std::size_t>(part)]; }
 
+  // Goes on with another plan of the same problem.
+  void rebind(std::shared_ptr<const Scene> scene, std::shared_ptr<const NormalLayout> layout,
+              Backend& backend);
+  // The tiles at x, nothing drawn.
+  const std::vector<TileState>& place(std::span<const double> x);
+
   // At the coordinates of the last chi2 or linearize call.
   const std::vector<double>& chi2_tiles() const { return sums_.chi2; }
   const std::vector<TileState>& tile_states() const { return tiles_; }
@@ -55,6 +62,7 @@ class SceneProblem final : public Problem {
                     std::span<double* const> out);
 
   std::function<void(const IterationRecord&, std::span<const double>)> on_progress;
+  std::function<bool(std::span<double>, bool)> on_renew;
 
  private:
   // chi2 as a quadratic in the linear coordinates of one group: chi2 + 2 slope.step + step.H.step
@@ -84,13 +92,13 @@ class SceneProblem final : public Problem {
 
   std::shared_ptr<const Scene> scene_;
   std::shared_ptr<const NormalLayout> layout_;
-  Backend& backend_;
+  Backend* backend_;
   bool internal_;
   std::vector<std::vector<double>> columns_;  // [tile][free][n_lanes] d(lane weights)/d(coordinate)
   ParameterState state_;
   std::vector<TileState> tiles_;
   std::vector<Chain> chains_;
-  std::vector<AlignedBuffer<double>> table_memory_;
+  std::vector<TilePlace> places_;
   LaneSums sums_;
   std::vector<double> parts_;
 };

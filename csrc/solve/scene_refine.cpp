@@ -201,6 +201,11 @@ void SceneProblem::shift_amplitudes(std::span<const double> step) {
       done[at(slot)] = 1;
     }
   }
+  for (std::size_t t = 0; t < tiles.size(); ++t) {  // placed where they are now
+    for (std::size_t s = 0; s < tiles[t].slots.size(); ++s) {
+      places_[t].slots[s] = state_.slots[at(tiles[t].slots[s])];
+    }
+  }
   const auto& pairs = scene_->pairs();
   for (std::size_t p = 0; p < pairs.size(); ++p) {
     const auto a = at(pairs[p].a), b = at(pairs[p].b);

@@ -234,6 +234,10 @@ inline std::size_t copies_scratch(const TileView& view) {
   return static_cast<std::size_t>(view.copies.n) * static_cast<std::size_t>(n_lanes + view.width);
 }
 
+// A trial step may take the light so far that the window leaves the polynomial's square, where it
+// grows without bound: there it goes on as it is at the edge.
+JL_INLINE double within_square(double u) { return u < -1.0 ? -1.0 : u > 1.0 ? 1.0 : u; }
+
 // basis[n][width]: Chebyshev polynomials at the columns of the window.
 JL_INLINE void chebyshev_columns(const TileView& view, const TileState& tile,
                                  double* JL_RESTRICT basis) {
@@ -241,7 +245,7 @@ JL_INLINE void chebyshev_columns(const TileView& view, const TileState& tile,
   const double centre = tile.x0 + view.transfer.shift[0], scale = 1.0 / view.copies.half_x;
   for (int x = 0; x < width; ++x) {
     basis[x] = 1.0;
-    basis[width + x] = (x - centre) * scale;
+    basis[width + x] = within_square((x - centre) * scale);
   }
   for (int k = 2; k < n; ++k) {
     double* now = basis + static_cast<std::ptrdiff_t>(k) * width;
@@ -253,7 +257,7 @@ JL_INLINE void chebyshev_columns(const TileView& view, const TileState& tile,
 
 // weight[n]: the same at row y.
 JL_INLINE void chebyshev_row(const TileView& view, const TileState& tile, int y, double* weight) {
-  const double v = (y - tile.y0 - view.transfer.shift[1]) / view.copies.half_y;
+  const double v = within_square((y - tile.y0 - view.transfer.shift[1]) / view.copies.half_y);
   weight[0] = 1.0;
   weight[1] = v;
   for (int l = 2; l < view.copies.n; ++l) weight[l] = 2.0 * v * weight[l - 1] - weight[l - 2];

@@ -9,10 +9,10 @@
 namespace jointlight {
 JL_ISA_BEGIN
 
-// Lanes [width][n_lanes] of window row y.
-inline void sky_row(const TileView& view, int y, double* lanes) {
+// Lanes [width][n_lanes] of window row y, for pixels [x_begin, x_end).
+inline void sky_row(const TileView& view, int y, int x_begin, int x_end, double* lanes) {
   const double* m = view.sky_map;
-  for (int x = 0; x < view.width; ++x) {
+  for (int x = x_begin; x < x_end; ++x) {
     double* p = lanes + static_cast<std::ptrdiff_t>(x) * n_lanes;
     for (int i = 0; i < n_lanes; ++i) p[i] = 0.0;
     p[0] = 1.0;

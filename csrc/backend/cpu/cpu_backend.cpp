@@ -53,10 +53,11 @@ class CpuBackend final : public Backend {
         kernels_(kernels()),
         views_(scene_->views()),
         drawn_(views_.size()),
+        bands_(plan_bands(*scene_, views_)),
+        totals_(*scene_, bands_),
         planes_(views_, kernels_, n_threads_) {
     plan_fields(field_bytes / sizeof(double));
     allocate_scratch();
-    bands_ = plan_bands(*scene_, views_);
   }
 
   void render(std::span<const TileState> states, int image, double* out) override {
@@ -102,10 +103,9 @@ class CpuBackend final : public Backend {
     evaluate(*this, states, true);
     sums.chi2.resize(views_.size());
     sum_chi2(sums.chi2);
-    sums.blocks.assign(scene_->pairs().size() * n_lanes * n_lanes, 0.0);
-    sums.gradients.assign(views_.size() * n_lanes, 0.0);
-    // Bands in order: the same sums for any number of threads.
-    for (const BandPlan& plan : bands_) plan.add_normal(sums);
+    totals_.update(bands_);
+    sums.blocks.assign(totals_.blocks().begin(), totals_.blocks().end());
+    sums.gradients.assign(totals_.gradients().begin(), totals_.gradients().end());
   }
 
   std::string describe() const override {
@@ -161,6 +161,7 @@ class CpuBackend final : public Backend {
       if (derivatives) {
         std::fill_n(plan.blocks.data(), plan.blocks.size(), 0.0);
         std::fill_n(plan.gradients.data(), plan.gradients.size(), 0.0);
+        plan.summed = false;
       }
       kernels_.band(plan.band);
       plan.level = wanted;
@@ -286,7 +287,7 @@ class CpuBackend final : public Backend {
   const double* lane_row(const TileView& view, int y, Scratch& scratch) const {
     if (!made_by_row(view)) return view.fields + at(y) * view.row_stride;
     if (view.renderer == Renderer::sky) {
-      kernels_.sky_row(view, y, scratch.made.data());
+      kernels_.sky_row(view, y, 0, view.width, scratch.made.data());
     } else {
       kernels_.core_row(view, y, 0, view.width, scratch.line.data(), scratch.made.data());
     }
@@ -459,6 +460,8 @@ class CpuBackend final : public Backend {
   const KernelTable& kernels_;
   std::vector<TileView> views_;
   std::vector<Drawn> drawn_;
+  std::vector<BandPlan> bands_;
+  BandTotals totals_;
   ValuePlanes planes_;
   std::vector<std::uint8_t> changed_, wanted_;  // [n_tiles]
   std::vector<int> todo_, large_, small_;       // tiles; kept for their memory
@@ -469,7 +472,6 @@ class CpuBackend final : public Backend {
   AlignedBuffer<double> fields_;
   std::vector<Scratch> scratch_;
   std::size_t phase_offset_ = 0;
-  std::vector<BandPlan> bands_;
 };
 
 }  // namespace

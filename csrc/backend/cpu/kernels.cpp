@@ -40,29 +40,34 @@ void run_band(Band& band) {
   double* terms = band.rows + static_cast<std::ptrdiff_t>(3) * band.width;
   for (int t = 0; t < band.n_tiles; ++t) band.chi2[t] = 0.0;
   for (int y = band.y_begin; y < band.y_end; ++y) {
-    for (int x = 0; x < band.width; ++x) model[x] = 0.0;
+    for (int x = band.x_begin; x < band.x_end; ++x) model[x] = 0.0;
     for (int t = 0; t < band.n_tiles; ++t) {
       const BandTile& tile = band.tiles[t];
       const TileView& view = *tile.view;
       const int row = y - view.y0;
       band.lanes[t] = nullptr;
       if (row < 0 || row >= view.height) continue;
+      const int x_begin = band.x_begin > view.x0 ? band.x_begin - view.x0 : 0;
+      const int x_end = band.x_end - view.x0 < view.width ? band.x_end - view.x0 : view.width;
       if (tile.made >= 0) {
         double* lanes = band.made + static_cast<std::ptrdiff_t>(tile.made) * band.width * n_lanes;
         if (view.renderer == Renderer::sky) {
-          sky_row(view, row, lanes);
+          sky_row(view, row, x_begin, x_end, lanes);
         } else {
-          core_row(view, row, 0, view.width, band.line, lanes);
+          core_row(view, row, x_begin, x_end, band.line, lanes);
         }
         band.lanes[t] = lanes;
       } else {
         band.lanes[t] = view.fields + static_cast<std::size_t>(row) * view.row_stride;
       }
-      add_model(band.lanes[t], tile.value, tile.n_value, view.width, model + view.x0);
+      add_model(band.lanes[t] + static_cast<std::ptrdiff_t>(x_begin) * n_lanes, tile.value,
+                tile.n_value, x_end - x_begin, model + view.x0 + x_begin);
     }
     const double* data = band.data + static_cast<std::ptrdiff_t>(y) * band.width;
     const double* weight = band.weight + static_cast<std::ptrdiff_t>(y) * band.width;
-    residual_row<kind>(band.width, data, weight, model, w, wr, terms);
+    const int first = band.x_begin;
+    residual_row<kind>(band.x_end - first, data + first, weight + first, model + first, w + first,
+                       wr + first, terms + first);
     for (int r = band.run_start[y - band.y_begin]; r < band.run_start[y - band.y_begin + 1]; ++r) {
       const OwnedRun& run = band.runs[r];
       band.chi2[run.tile] += row_sum(run.x_end - run.x_begin, terms + run.x_begin);

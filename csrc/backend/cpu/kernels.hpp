@@ -9,7 +9,7 @@
 
 namespace jointlight {
 
-// One tile as a band of image rows sees it.
+// One tile as a band sees it.
 struct BandTile {
   const TileView* view = nullptr;
   const double* value = nullptr;  // image = value . lanes
@@ -19,16 +19,17 @@ struct BandTile {
 
 struct BandPair {
   int a = 0, b = 0;                                    // indices into the band's tiles
-  int x_begin = 0, x_end = 0, y_begin = 0, y_end = 0;  // image pixels
+  int x_begin = 0, x_end = 0, y_begin = 0, y_end = 0;  // image pixels, x within the band
   double* block = nullptr;                             // [n_lanes][n_lanes]
 };
 
-// A band of rows of one image: residual and normal equations in one pass.
+// A rectangle of one image: residual and normal equations in one pass.
 struct Band {
   const double* data = nullptr;  // [height][width]
   const double* weight = nullptr;
   Likelihood likelihood = Likelihood::gaussian;
-  int width = 0, y_begin = 0, y_end = 0;
+  int width = 0;  // of the image
+  int x_begin = 0, x_end = 0, y_begin = 0, y_end = 0;
   const BandTile* tiles = nullptr;
   int n_tiles = 0;
   const BandPair* pairs = nullptr;  // null: chi2 only
@@ -38,8 +39,8 @@ struct Band {
   const OwnedRun* runs = nullptr;
   const int* run_start = nullptr;  // [rows + 1] into runs
   double* chi2 = nullptr;          // [n_tiles]
-  // scratch: rows of model, w, w r and chi2, lanes of rows made here [n_made][width][n_lanes], and
-  // one row of a grid of a rest
+  // scratch, of the whole image's width: rows of model, w, w r and chi2, lanes of rows made here
+  // [n_made][width][n_lanes], and one row of a grid of a rest
   double* rows = nullptr;  // [4][width]
   double* made = nullptr;
   double* line = nullptr;
@@ -79,7 +80,7 @@ struct KernelTable {
                                 int begin, int end, double* plane, double* scratch) = nullptr;
   void (*filter_rest)(const RestGrid&, int begin, int end, const double* values) = nullptr;
   void (*band)(Band&) = nullptr;
-  void (*sky_row)(const TileView&, int y, double* lanes) = nullptr;
+  void (*sky_row)(const TileView&, int y, int x_begin, int x_end, double* lanes) = nullptr;
   void (*core_row)(const TileView&, int y, int begin, int end, double* line,
                    double* lanes) = nullptr;
   // planes[k][offset + x] += weights[k] . lanes[x], weights [n_planes][n_lanes]
