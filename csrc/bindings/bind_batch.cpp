@@ -146,6 +146,17 @@ py::dict fit_stamps(const SceneSpec& kind, const py::list& images, const Array& 
 }  // namespace
 
 void bind_batch(py::module_& m) {
+  m.def(
+      "batch_statuses",
+      [] {
+        py::list out;
+        for (int code = 0; code < n_batch_statuses; ++code) {
+          const BatchStatus status = batch_status(code);
+          out.append(py::make_tuple(status.name, status.sentence, status.is_success));
+        }
+        return out;
+      },
+      "Name, sentence and success of each status code of many fits.");
   m.def("fit_scenes", &fit_scenes, "Fit many compiled scenes.", py::arg("scenes"),
         py::arg("starts"), py::arg("options") = py::dict(), py::arg("n_threads") = 0,
         py::arg("covariance") = false, py::arg("callback") = py::none());

@@ -7,7 +7,6 @@
 #include <cmath>
 #include <limits>
 #include <stdexcept>
-#include <string_view>
 #include <utility>
 
 #include "backend/cpu/cpu_backend.hpp"
@@ -206,6 +205,23 @@ class Batch {
 };
 
 }  // namespace
+
+BatchStatus batch_status(int code) {
+  switch (code) {
+    case batch_invalid_input:
+      return {"invalid_input", "The input was refused."};
+    case batch_no_data:
+      return {"no_data", describe(Status::all_masked)};
+    case batch_lost:
+      return {"lost", "Lost: the source wandered where it cannot be drawn."};
+    case batch_failed:
+      return {"failed", "An error that is not the input's."};
+    default:
+      break;
+  }
+  const auto status = static_cast<Status>(code);
+  return {to_string(status), describe(status), is_success(status)};
+}
 
 void run_batch(std::size_t n, int n_threads, const std::function<BatchJob(std::size_t)>& job,
                const LMOptions& options, const BatchPoll& poll, BatchOutput& output) {

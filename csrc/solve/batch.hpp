@@ -8,6 +8,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "scene/scene.hpp"
@@ -21,6 +22,14 @@ inline constexpr int batch_invalid_input = n_statuses;  // refused, with a messa
 inline constexpr int batch_no_data = n_statuses + 1;    // no pixel that counts
 inline constexpr int batch_lost = n_statuses + 2;       // every source wandered off
 inline constexpr int batch_failed = n_statuses + 3;     // an error that is not the input's
+inline constexpr int n_batch_statuses = n_statuses + 4;
+
+// Name, one sentence for people, and whether it is a good end.
+struct BatchStatus {
+  std::string_view name, sentence;
+  bool is_success = false;
+};
+BatchStatus batch_status(int code);
 
 // One problem, made by the thread that fits it.
 struct BatchJob {

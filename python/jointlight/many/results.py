@@ -13,8 +13,8 @@ from astropy import units as u
 from astropy.table import QTable
 from numpy.typing import NDArray
 
+from jointlight import _core
 from jointlight.errors import InvalidInput, did_you_mean, invalid
-from jointlight.result.status import succeeded
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,42 +25,9 @@ FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
 IntArray = NDArray[np.int64]
 
-STATUS: Final = (
-    "converged_ftol",
-    "converged_xtol",
-    "converged_gtol",
-    "max_iterations",
-    "no_decrease",
-    "all_masked",
-    "degenerate",
-    "non_finite",
-    "timed_out",
-    "interrupted",
-    "no_free_parameters",
-    "invalid_input",
-    "no_data",
-    "lost",
-    "failed",
-)
-"""Status by code, the core's first."""
-
-_SENTENCES: Final = {
-    "converged_ftol": "Converged: chi2 no longer falls by more than ftol.",
-    "converged_xtol": "Converged: the step is below xtol.",
-    "converged_gtol": "Converged: no open direction leads downhill (gradient below gtol).",
-    "max_iterations": "Stopped at max_iterations before convergence.",
-    "no_decrease": "Stopped: no step lowers chi2, yet its gradient is not zero.",
-    "all_masked": "Nothing to fit to: no unmasked pixel with positive weight.",
-    "degenerate": "No solvable direction: the free parameters have no influence on the data.",
-    "non_finite": "chi2 or its derivatives are not finite at the start or at every point tried.",
-    "timed_out": "Stopped at the time limit before convergence.",
-    "interrupted": "Interrupted; the best point so far is returned.",
-    "no_free_parameters": "No free parameters: chi2 was evaluated once.",
-    "invalid_input": "The input was refused.",
-    "no_data": "Nothing to fit to: no unmasked pixel with positive weight.",
-    "lost": "The source wandered where it cannot be drawn.",
-    "failed": "An error that is not the input's.",
-}
+_KINDS: Final = _core.batch_statuses()
+STATUS: Final = tuple(name for name, _, _ in _KINDS)
+"""Status by code."""
 
 # Columns of the table before the parameters.
 _QUALITY: Final = (
@@ -209,7 +176,7 @@ class ManyResults:
     @cached_property
     def success(self) -> BoolArray:
         """True where a convergence test was met, or nothing was left to fit."""
-        return np.array([succeeded(name) for name in STATUS])[self.status_code]
+        return np.array([good for _, _, good in _KINDS])[self.status_code]
 
     @property
     def failed(self) -> IntArray:
@@ -219,7 +186,7 @@ class ManyResults:
     @cached_property
     def message(self) -> NDArray[np.object_]:
         """The status as a sentence, with parameters at bounds or unconstrained named."""
-        out = np.array([_SENTENCES[name] for name in STATUS], dtype=object)[self.status_code]
+        out = np.array([text for _, text, _ in _KINDS], dtype=object)[self.status_code]
         for row, text in self.special_messages.items():
             out[row] = text
         for flat, what in (
