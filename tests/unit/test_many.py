@@ -361,6 +361,31 @@ def test_tied_parameters_of_a_template():
         assert tuple(row.values) == single.parameter_names
 
 
+def tied_by_function(stamp: Any = None) -> Any:
+    image = template().target
+    model = galaxy(
+        image if stamp is None else image.copy(data=stamp), (0.0, 0.0), 0.7, 30.0, 3.0, 2.0, 1.0
+    )
+    model["Ie"].tie(lambda n: 0.5 + 0.25 * n * n, [model["n"]])
+    return model
+
+
+def test_functions_of_parameters_are_called_from_every_thread():
+    rng = np.random.default_rng(3)
+    clean = tied_by_function().image()
+    data = clean + rng.normal(0, NOISE, (6, 32, 32))
+    results = jl.fit_many(tied_by_function(), data=data, start={"n": 1.6}, n_threads=3)
+    assert results.names == ("center_x", "center_y", "q", "PA", "Re", "n")
+    for stamp, row in zip(data, results, strict=True):
+        single = tied_by_function(stamp)
+        single["n"].value = 1.6
+        assert_same([row], [single.fit(n_threads=1)])
+    held = tied_by_function()
+    held["n"].fixed = True
+    with pytest.raises(jl.InvalidInput, match="n is fixed and a function of it"):
+        jl.fit_many(held, data=data, start={"n": np.linspace(1, 2, 6)})
+
+
 # ---- bad objects --------------------------------------------------------------------------------
 
 

@@ -194,11 +194,14 @@ class ManyResults:
             (self.flat_degenerate, "Not constrained by the data"),
         ):
             where = np.flatnonzero(flat)
-            rows = np.searchsorted(self.offset, where, side="right") - 1
-            for row in np.unique(rows):
-                listed = where[rows == row] - self.offset[row]
+            owners = np.searchsorted(self.offset, where, side="right") - 1
+            rows, first = np.unique(owners, return_index=True)
+            for row, some in zip(rows, np.split(where, first[1:]), strict=False):
+                if self.status[row] == "no_data":
+                    continue
                 names = self.layouts[self.layout_of[row]].names
-                out[row] += f" {what}: {', '.join(names[k] for k in listed)}."
+                listed = ", ".join(names[k] for k in some - self.offset[row])
+                out[row] += f" {what}: {listed}."
         return out
 
     @property
@@ -359,8 +362,11 @@ class ManyResults:
         table = QTable()
         for name in _QUALITY:
             column = self.column(name)
-            table.add_column(u.Quantity(column, u.s, copy=False) if name == "time" else column,
-                             name=name, copy=copy)  # fmt: skip
+            if name == "time":
+                column = u.Quantity(column, u.s, copy=False)
+            table.add_column(column, name=name, copy=copy)
+            if column.dtype.kind == "f":
+                table[name].info.format = ".6g"
         for name in self.names:
             unit = self.units[name]
             for label in (name, f"{name}_error"):
