@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -58,8 +59,10 @@ struct BatchOutput {
 // so far if they were begun.
 using BatchPoll = std::function<bool(std::size_t)>;
 
-// The same outcome for any number of threads. `job` is called by all of them.
-void run_batch(std::size_t n, int n_threads, const std::function<BatchJob(std::size_t)>& job,
-               const LMOptions& options, const BatchPoll& poll, BatchOutput& output);
+// The same outcome for any number of threads. `job` is called by all of them. `sizes`: [n] pixels;
+// several threads begin with the largest object, so that none is left alone with it in the end.
+void run_batch(std::span<const std::int64_t> sizes, int n_threads,
+               const std::function<BatchJob(std::size_t)>& job, const LMOptions& options,
+               const BatchPoll& poll, BatchOutput& output);
 
 }  // namespace jointlight

@@ -137,8 +137,9 @@ class ManyResults:
         Wall-clock seconds spent on each object.
     covariance_scale : ndarray
         Factor on variances and covariances, 1 unless the noise was not known.
-    flat_covariance : ndarray or None
-        Covariances, object after object, if they were asked for.
+    flat_covariance, covariance_offset : ndarray or None
+        Covariances, object after object, if they were asked for, and where each begins,
+        ``[n + 1]``; nothing for objects of more parameters than ``covariance_max_size``.
     wall_time : float
         Seconds that the whole call took.
     """
@@ -160,6 +161,7 @@ class ManyResults:
     time: FloatArray
     covariance_scale: FloatArray
     flat_covariance: FloatArray | None = None
+    covariance_offset: IntArray | None = None
     wall_time: float = field(default=0.0)
 
     def __len__(self) -> int:
@@ -258,18 +260,18 @@ class ManyResults:
         return self._matrix(self.flat_degenerate, False)
 
     @property
-    def covariance(self) -> FloatArray | list[FloatArray] | None:
+    def covariance(self) -> FloatArray | list[FloatArray | None] | None:
         """Covariances, scaled: ``[n, k, k]``, or a matrix each where objects differ.
 
         None unless asked for. Rows of parameters without an error are NaN.
         """
         if self.flat_covariance is None:
             return None
-        if self.is_uniform:
-            k = len(self.names)
+        k = len(self.names)
+        if self.is_uniform and self.flat_covariance.size == len(self) * k * k:
             cube = self.flat_covariance.reshape(len(self), k, k)
             return cube * self.covariance_scale[:, None, None]
-        return [self.covariance_of(row) for row in range(len(self))]  # type: ignore[misc]
+        return [self.covariance_of(row) for row in range(len(self))]
 
     def covariance_of(self, row: int) -> FloatArray | None:
         """Covariance of one object's parameters, scaled.
@@ -285,16 +287,18 @@ class ManyResults:
             ``[k, k]`` in the order of its layout; None unless covariances were asked for, and for
             more parameters than the option ``covariance_max_size``.
         """
+        if self.flat_covariance is None or self.covariance_offset is None:
+            return None
         k = int(self.offset[row + 1] - self.offset[row])
-        begin, end = (int(at) for at in self._covariance_offset[row : row + 2])
-        if self.flat_covariance is None or end - begin != k * k:
+        begin, end = (int(at) for at in self.covariance_offset[row : row + 2])
+        if end - begin != k * k:
             return None
         block = self.flat_covariance[begin:end].reshape(k, k)
         return np.asarray(block * self.covariance_scale[row])
 
     def without_covariance(self) -> ManyResults:
         """The same without the covariance matrices; errors stay."""
-        return replace(self, flat_covariance=None)
+        return replace(self, flat_covariance=None, covariance_offset=None)
 
     def column(self, name: str) -> NDArray[Any]:
         """One column, without its unit.
@@ -430,10 +434,6 @@ class ManyResults:
             out[rows[:, None], columns] = flat[where]
         return out
 
-    @cached_property
-    def _covariance_offset(self) -> IntArray:
-        return np.concatenate([[0], np.cumsum(np.diff(self.offset) ** 2)])
-
     def _row(self, row: int) -> ManyRow:
         part = slice(int(self.offset[row]), int(self.offset[row + 1]))
         names = self.layouts[self.layout_of[row]].names if self.layout_of[row] >= 0 else ()
@@ -471,9 +471,11 @@ class ManyResults:
         changed: dict[str, Any] = {name: getattr(self, name)[rows] for name in by_row}
         for name in ("flat_values", "flat_variances", "flat_at_bound", "flat_degenerate"):
             changed[name] = getattr(self, name)[flat]
-        if self.flat_covariance is not None:
-            squares = _ranges(self._covariance_offset[rows], sizes**2)
-            changed["flat_covariance"] = self.flat_covariance[squares]
+        if self.flat_covariance is not None and self.covariance_offset is not None:
+            squares = np.diff(self.covariance_offset)[rows]
+            where = _ranges(self.covariance_offset[rows], squares)
+            changed["flat_covariance"] = self.flat_covariance[where]
+            changed["covariance_offset"] = np.concatenate([[0], np.cumsum(squares)])
         messages = {
             new: self.special_messages[int(old)]
             for new, old in enumerate(rows)
