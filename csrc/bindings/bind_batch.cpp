@@ -2,72 +2,20 @@
 // fit_scenes and fit_stamps: many fits in one call, the GIL released.
 #include <optional>
 
+#include "bindings/batch_columns.hpp"
 #include "bindings/bindings.hpp"
 #include "bindings/fit_dicts.hpp"
 #include "bindings/scene_handle.hpp"
 #include "bindings/stamp_table.hpp"
-#include "solve/batch.hpp"
 
 namespace jointlight {
 namespace {
 
-// The columns of a batch as numpy arrays.
-class Columns {
- public:
-  // sizes: free parameters of each object
-  Columns(const std::vector<std::int64_t>& sizes, bool covariance) {
-    const auto n = static_cast<py::ssize_t>(sizes.size());
-    auto* offset = add<std::int64_t>("offset", n + 1);
-    auto* square = add<std::int64_t>("covariance_offset", n + 1);
-    offset[0] = square[0] = 0;
-    for (std::size_t i = 0; i < sizes.size(); ++i) {
-      offset[i + 1] = offset[i] + sizes[i];
-      square[i + 1] = square[i] + sizes[i] * sizes[i];
-    }
-    output.offset = offset;
-    output.covariance_offset = square;
-    output.status = add<std::int8_t>("status", n);
-    output.chi2 = add<double>("chi2", n);
-    output.time_s = add<double>("time_s", n);
-    output.n_pixels = add<std::int64_t>("n_pixels", n);
-    output.n_null = add<int>("n_null", n);
-    output.n_linearize = add<int>("n_linearize", n);
-    output.n_chi2 = add<int>("n_chi2", n);
-    output.values = add<double>("values", offset[n]);
-    output.variances = add<double>("variances", offset[n]);
-    output.at_bound = add<std::uint8_t>("at_bound", offset[n]);
-    output.degenerate = add<std::uint8_t>("degenerate", offset[n]);
-    output.covariance = covariance ? add<double>("covariance", square[n]) : nullptr;
-  }
-
-  py::dict finish() {
-    py::dict messages;
-    for (std::size_t i = 0; i < output.messages.size(); ++i) {
-      if (!output.messages[i].empty()) messages[py::int_(i)] = output.messages[i];
-    }
-    columns_["messages"] = messages;
-    return columns_;
-  }
-
-  BatchOutput output;
-
- private:
-  template <class T>
-  T* add(const char* name, py::ssize_t size) {
-    py::array_t<T> array(size);
-    columns_[name] = array;
-    return array.mutable_data();
-  }
-
-  py::dict columns_;
-};
-
 // Runs without the GIL; what the callback raises is raised here in the end, except for a keyboard
 // interrupt, which only stops.
-py::dict run(Columns& columns, std::size_t n, int n_threads,
-             const std::function<BatchJob(std::size_t)>& job, const py::dict& options,
+py::dict run(BatchColumns& columns, const std::vector<std::int64_t>& n_pixels, int n_threads,
+             const std::function<BatchJob(std::size_t)>& job, const LMOptions& lm,
              const py::object& callback) {
-  const LMOptions lm = read_options(options);
   std::optional<py::error_already_set> raised;
   const auto poll = [&](std::size_t done) {
     const py::gil_scoped_acquire gil;
@@ -83,7 +31,7 @@ py::dict run(Columns& columns, std::size_t n, int n_threads,
   };
   {
     const py::gil_scoped_release release;
-    run_batch(n, n_threads, job, lm, poll, columns.output);
+    run_batch(n_pixels, n_threads, job, lm, poll, columns.output);
   }
   if (raised) throw py::error_already_set(*raised);
   return columns.finish();
@@ -93,7 +41,7 @@ py::dict fit_scenes(const py::list& scenes, const py::list& starts, const py::di
                     int n_threads, bool covariance, const py::object& callback) {
   std::vector<SceneHandle*> handles;
   std::vector<std::vector<double>> start;
-  std::vector<std::int64_t> sizes;
+  std::vector<std::int64_t> sizes, n_pixels;
   require(scenes.size() == starts.size(), "there are ", scenes.size(), " scenes and ",
           starts.size(), " starts");
   for (std::size_t i = 0; i < scenes.size(); ++i) {
@@ -102,10 +50,15 @@ py::dict fit_scenes(const py::list& scenes, const py::list& starts, const py::di
     check_shape("v", v, {handles.back()->scene()->parameters().n_free()});
     start.push_back(to_vector<double>(v));
     sizes.push_back(v.size());
+    n_pixels.push_back(0);
+    for (const ImageSpec& image : handles.back()->scene()->images()) {
+      n_pixels.back() += static_cast<std::int64_t>(image.data.size());
+    }
   }
-  Columns columns(sizes, covariance);
+  const LMOptions lm = read_options(options);
+  BatchColumns columns(sizes, covariance, lm.covariance_max_size);
   const auto job = [&](std::size_t i) { return BatchJob{handles[i]->scene(), start[i]}; };
-  return run(columns, handles.size(), n_threads, job, options, callback);
+  return run(columns, n_pixels, n_threads, job, lm, callback);
 }
 
 py::dict fit_stamps(const SceneSpec& kind, const py::list& images, const Array& start,
@@ -130,7 +83,15 @@ py::dict fit_stamps(const SceneSpec& kind, const py::list& images, const Array& 
   const double* high = table("upper", upper, n_free);
   const double* fixed = table("constants", constants, n_slots);
   const double* v = start.data();
-  Columns columns(std::vector<std::int64_t>(n, kind.parameters.n_free), covariance);
+  std::vector<std::int64_t> n_pixels(n, 0);
+  for (std::size_t i = 0; i < n; ++i) {
+    for (const Stamp& stamp : stamps.of(i)) {
+      n_pixels[i] += static_cast<std::int64_t>(stamp.width) * stamp.height;
+    }
+  }
+  const LMOptions lm = read_options(options);
+  BatchColumns columns(std::vector<std::int64_t>(n, kind.parameters.n_free), covariance,
+                       lm.covariance_max_size);
   const auto job = [&](std::size_t i) {
     const auto row = [&](const double* all, std::size_t width) {
       return all == nullptr ? nullptr : all + i * width;
@@ -140,12 +101,23 @@ py::dict fit_stamps(const SceneSpec& kind, const py::list& images, const Array& 
     return BatchJob{std::make_shared<const Scene>(stamp_spec(kind, stamps.of(i), own)),
                     {own.start, own.start + n_free}};
   };
-  return run(columns, n, n_threads, job, options, callback);
+  return run(columns, n_pixels, n_threads, job, lm, callback);
 }
 
 }  // namespace
 
 void bind_batch(py::module_& m) {
+  m.def(
+      "batch_statuses",
+      [] {
+        py::list out;
+        for (int code = 0; code < n_batch_statuses; ++code) {
+          const BatchStatus status = batch_status(code);
+          out.append(py::make_tuple(status.name, status.sentence, status.is_success));
+        }
+        return out;
+      },
+      "Name, sentence and success of each status code of many fits.");
   m.def("fit_scenes", &fit_scenes, "Fit many compiled scenes.", py::arg("scenes"),
         py::arg("starts"), py::arg("options") = py::dict(), py::arg("n_threads") = 0,
         py::arg("covariance") = false, py::arg("callback") = py::none());

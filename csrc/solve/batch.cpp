@@ -6,8 +6,8 @@
 #include <chrono>
 #include <cmath>
 #include <limits>
+#include <numeric>
 #include <stdexcept>
-#include <string_view>
 #include <utility>
 
 #include "backend/cpu/cpu_backend.hpp"
@@ -207,8 +207,27 @@ class Batch {
 
 }  // namespace
 
-void run_batch(std::size_t n, int n_threads, const std::function<BatchJob(std::size_t)>& job,
-               const LMOptions& options, const BatchPoll& poll, BatchOutput& output) {
+BatchStatus batch_status(int code) {
+  switch (code) {
+    case batch_invalid_input:
+      return {"invalid_input", "The input was refused."};
+    case batch_no_data:
+      return {"no_data", describe(Status::all_masked)};
+    case batch_lost:
+      return {"lost", "Lost: the source wandered where it cannot be drawn."};
+    case batch_failed:
+      return {"failed", "An error that is not the input's."};
+    default:
+      break;
+  }
+  const auto status = static_cast<Status>(code);
+  return {to_string(status), describe(status), is_success(status)};
+}
+
+void run_batch(std::span<const std::int64_t> sizes, int n_threads,
+               const std::function<BatchJob(std::size_t)>& job, const LMOptions& options,
+               const BatchPoll& poll, BatchOutput& output) {
+  const std::size_t n = sizes.size();
   for (std::size_t i = 0; i < n; ++i) {
     output.chi2[i] = nan;
     output.time_s[i] = 0.0;
@@ -222,10 +241,17 @@ void run_batch(std::size_t n, int n_threads, const std::function<BatchJob(std::s
     std::fill(output.covariance, output.covariance + output.covariance_offset[n], nan);
   }
   output.messages.assign(n, {});
+  if (n_threads <= 0) n_threads = default_threads();
+  std::vector<std::size_t> order(n);
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  if (n_threads > 1) {
+    std::stable_sort(order.begin(), order.end(),
+                     [&](std::size_t a, std::size_t b) { return sizes[a] > sizes[b]; });
+  }
   Batch batch(job, options, poll, output);
   parallel_for(
-      static_cast<int>(n), n_threads > 0 ? n_threads : default_threads(),
-      [&](int i, int worker) { batch.run_one(static_cast<std::size_t>(i), worker); },
+      static_cast<int>(n), n_threads,
+      [&](int k, int worker) { batch.run_one(order[static_cast<std::size_t>(k)], worker); },
       [&] { batch.poll(0); });
 }
 

@@ -7,7 +7,9 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "scene/scene.hpp"
@@ -21,6 +23,14 @@ inline constexpr int batch_invalid_input = n_statuses;  // refused, with a messa
 inline constexpr int batch_no_data = n_statuses + 1;    // no pixel that counts
 inline constexpr int batch_lost = n_statuses + 2;       // every source wandered off
 inline constexpr int batch_failed = n_statuses + 3;     // an error that is not the input's
+inline constexpr int n_batch_statuses = n_statuses + 4;
+
+// Name, one sentence for people, and whether it is a good end.
+struct BatchStatus {
+  std::string_view name, sentence;
+  bool is_success = false;
+};
+BatchStatus batch_status(int code);
 
 // One problem, made by the thread that fits it.
 struct BatchJob {
@@ -49,8 +59,10 @@ struct BatchOutput {
 // so far if they were begun.
 using BatchPoll = std::function<bool(std::size_t)>;
 
-// The same outcome for any number of threads. `job` is called by all of them.
-void run_batch(std::size_t n, int n_threads, const std::function<BatchJob(std::size_t)>& job,
-               const LMOptions& options, const BatchPoll& poll, BatchOutput& output);
+// The same outcome for any number of threads. `job` is called by all of them. `sizes`: [n] pixels;
+// several threads begin with the largest object, so that none is left alone with it in the end.
+void run_batch(std::span<const std::int64_t> sizes, int n_threads,
+               const std::function<BatchJob(std::size_t)>& job, const LMOptions& options,
+               const BatchPoll& poll, BatchOutput& output);
 
 }  // namespace jointlight

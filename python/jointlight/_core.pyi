@@ -53,6 +53,7 @@ class _Columns(TypedDict, total=False):
     covariance: _Array  # absent unless asked for
     messages: dict[int, str]
 
+def batch_statuses() -> list[tuple[str, str, bool]]: ...
 def build_info() -> dict[str, Any]: ...
 def fit_scenes(
     scenes: list[Scene],

@@ -247,11 +247,11 @@ def _numbers(argument: str, value: Any, unit: Any) -> NDArray[Any]:
     if argument == "mask":
         if array.dtype.kind not in "biu":
             raise invalid(argument, Described(f"of type {array.dtype}"), "boolean or whole numbers")
-        return np.ascontiguousarray(array if array.dtype.kind == "b" else array != 0)
+        return np.asarray(array if array.dtype.kind == "b" else array != 0, order="C")
     if array.dtype.kind not in "iuf":
         raise invalid(argument, Described(f"of type {array.dtype}"), "of real numbers")
     single = array.dtype.kind == "f" and array.dtype.itemsize == 4
-    return np.ascontiguousarray(array, dtype=np.float32 if single else np.float64)
+    return np.asarray(array, dtype=np.float32 if single else np.float64, order="C")
 
 
 def jacobians(given: Any, n: int) -> NDArray[np.float64] | None:

@@ -71,6 +71,7 @@ def make_results(
         time=np.asarray(out["time_s"]),
         covariance_scale=scale,
         flat_covariance=out.get("covariance"),
+        covariance_offset=out["covariance_offset"] if "covariance" in out else None,
     )
 
 
@@ -94,9 +95,12 @@ def joined(parts: Sequence[ManyResults]) -> ManyResults:
         layout_of.append(new[part.layout_of])
         messages.update({begin + row: text for row, text in part.special_messages.items()})
         begin += len(part)
+    offset = None
     flat = ["flat_values", "flat_variances", "flat_at_bound", "flat_degenerate"]
     if all(part.flat_covariance is not None for part in parts):
         flat.append("flat_covariance")
+        squares = [np.diff(np.asarray(part.covariance_offset)) for part in parts]
+        offset = np.concatenate([[0], np.cumsum(_stacked(squares, int))])
     rows = ["status_code", "chi2", "n_pixels", "dof", "n_linearize", "n_chi2", "time",
             "covariance_scale"]  # fmt: skip
     sizes = _stacked([np.diff(part.offset) for part in parts], int)
@@ -109,6 +113,7 @@ def joined(parts: Sequence[ManyResults]) -> ManyResults:
         layout_of=_stacked(layout_of, np.int64),
         offset=np.concatenate([[0], np.cumsum(sizes)]),
         special_messages=messages,
+        covariance_offset=offset,
         **stacked,
     )
 

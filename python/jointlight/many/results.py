@@ -13,8 +13,8 @@ from astropy import units as u
 from astropy.table import QTable
 from numpy.typing import NDArray
 
+from jointlight import _core
 from jointlight.errors import InvalidInput, did_you_mean, invalid
-from jointlight.result.status import succeeded
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,42 +25,9 @@ FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
 IntArray = NDArray[np.int64]
 
-STATUS: Final = (
-    "converged_ftol",
-    "converged_xtol",
-    "converged_gtol",
-    "max_iterations",
-    "no_decrease",
-    "all_masked",
-    "degenerate",
-    "non_finite",
-    "timed_out",
-    "interrupted",
-    "no_free_parameters",
-    "invalid_input",
-    "no_data",
-    "lost",
-    "failed",
-)
-"""Status by code, the core's first."""
-
-_SENTENCES: Final = {
-    "converged_ftol": "Converged: chi2 no longer falls by more than ftol.",
-    "converged_xtol": "Converged: the step is below xtol.",
-    "converged_gtol": "Converged: no open direction leads downhill (gradient below gtol).",
-    "max_iterations": "Stopped at max_iterations before convergence.",
-    "no_decrease": "Stopped: no step lowers chi2, yet its gradient is not zero.",
-    "all_masked": "Nothing to fit to: no unmasked pixel with positive weight.",
-    "degenerate": "No solvable direction: the free parameters have no influence on the data.",
-    "non_finite": "chi2 or its derivatives are not finite at the start or at every point tried.",
-    "timed_out": "Stopped at the time limit before convergence.",
-    "interrupted": "Interrupted; the best point so far is returned.",
-    "no_free_parameters": "No free parameters: chi2 was evaluated once.",
-    "invalid_input": "The input was refused.",
-    "no_data": "Nothing to fit to: no unmasked pixel with positive weight.",
-    "lost": "The source wandered where it cannot be drawn.",
-    "failed": "An error that is not the input's.",
-}
+_KINDS: Final = _core.batch_statuses()
+STATUS: Final = tuple(name for name, _, _ in _KINDS)
+"""Status by code."""
 
 # Columns of the table before the parameters.
 _QUALITY: Final = (
@@ -170,8 +137,9 @@ class ManyResults:
         Wall-clock seconds spent on each object.
     covariance_scale : ndarray
         Factor on variances and covariances, 1 unless the noise was not known.
-    flat_covariance : ndarray or None
-        Covariances, object after object, if they were asked for.
+    flat_covariance, covariance_offset : ndarray or None
+        Covariances, object after object, if they were asked for, and where each begins,
+        ``[n + 1]``; nothing for objects of more parameters than ``covariance_max_size``.
     wall_time : float
         Seconds that the whole call took.
     """
@@ -193,6 +161,7 @@ class ManyResults:
     time: FloatArray
     covariance_scale: FloatArray
     flat_covariance: FloatArray | None = None
+    covariance_offset: IntArray | None = None
     wall_time: float = field(default=0.0)
 
     def __len__(self) -> int:
@@ -209,7 +178,7 @@ class ManyResults:
     @cached_property
     def success(self) -> BoolArray:
         """True where a convergence test was met, or nothing was left to fit."""
-        return np.array([succeeded(name) for name in STATUS])[self.status_code]
+        return np.array([good for _, _, good in _KINDS])[self.status_code]
 
     @property
     def failed(self) -> IntArray:
@@ -219,7 +188,7 @@ class ManyResults:
     @cached_property
     def message(self) -> NDArray[np.object_]:
         """The status as a sentence, with parameters at bounds or unconstrained named."""
-        out = np.array([_SENTENCES[name] for name in STATUS], dtype=object)[self.status_code]
+        out = np.array([text for _, text, _ in _KINDS], dtype=object)[self.status_code]
         for row, text in self.special_messages.items():
             out[row] = text
         for flat, what in (
@@ -227,11 +196,14 @@ class ManyResults:
             (self.flat_degenerate, "Not constrained by the data"),
         ):
             where = np.flatnonzero(flat)
-            rows = np.searchsorted(self.offset, where, side="right") - 1
-            for row in np.unique(rows):
-                listed = where[rows == row] - self.offset[row]
+            owners = np.searchsorted(self.offset, where, side="right") - 1
+            rows, first = np.unique(owners, return_index=True)
+            for row, some in zip(rows, np.split(where, first[1:]), strict=False):
+                if self.status[row] == "no_data":
+                    continue
                 names = self.layouts[self.layout_of[row]].names
-                out[row] += f" {what}: {', '.join(names[k] for k in listed)}."
+                listed = ", ".join(names[k] for k in some - self.offset[row])
+                out[row] += f" {what}: {listed}."
         return out
 
     @property
@@ -288,18 +260,18 @@ class ManyResults:
         return self._matrix(self.flat_degenerate, False)
 
     @property
-    def covariance(self) -> FloatArray | list[FloatArray] | None:
+    def covariance(self) -> FloatArray | list[FloatArray | None] | None:
         """Covariances, scaled: ``[n, k, k]``, or a matrix each where objects differ.
 
         None unless asked for. Rows of parameters without an error are NaN.
         """
         if self.flat_covariance is None:
             return None
-        if self.is_uniform:
-            k = len(self.names)
+        k = len(self.names)
+        if self.is_uniform and self.flat_covariance.size == len(self) * k * k:
             cube = self.flat_covariance.reshape(len(self), k, k)
             return cube * self.covariance_scale[:, None, None]
-        return [self.covariance_of(row) for row in range(len(self))]  # type: ignore[misc]
+        return [self.covariance_of(row) for row in range(len(self))]
 
     def covariance_of(self, row: int) -> FloatArray | None:
         """Covariance of one object's parameters, scaled.
@@ -315,16 +287,18 @@ class ManyResults:
             ``[k, k]`` in the order of its layout; None unless covariances were asked for, and for
             more parameters than the option ``covariance_max_size``.
         """
+        if self.flat_covariance is None or self.covariance_offset is None:
+            return None
         k = int(self.offset[row + 1] - self.offset[row])
-        begin, end = (int(at) for at in self._covariance_offset[row : row + 2])
-        if self.flat_covariance is None or end - begin != k * k:
+        begin, end = (int(at) for at in self.covariance_offset[row : row + 2])
+        if end - begin != k * k:
             return None
         block = self.flat_covariance[begin:end].reshape(k, k)
         return np.asarray(block * self.covariance_scale[row])
 
     def without_covariance(self) -> ManyResults:
         """The same without the covariance matrices; errors stay."""
-        return replace(self, flat_covariance=None)
+        return replace(self, flat_covariance=None, covariance_offset=None)
 
     def column(self, name: str) -> NDArray[Any]:
         """One column, without its unit.
@@ -392,8 +366,11 @@ class ManyResults:
         table = QTable()
         for name in _QUALITY:
             column = self.column(name)
-            table.add_column(u.Quantity(column, u.s, copy=False) if name == "time" else column,
-                             name=name, copy=copy)  # fmt: skip
+            if name == "time":
+                column = u.Quantity(column, u.s, copy=False)
+            table.add_column(column, name=name, copy=copy)
+            if column.dtype.kind == "f":
+                table[name].info.format = ".6g"
         for name in self.names:
             unit = self.units[name]
             for label in (name, f"{name}_error"):
@@ -457,10 +434,6 @@ class ManyResults:
             out[rows[:, None], columns] = flat[where]
         return out
 
-    @cached_property
-    def _covariance_offset(self) -> IntArray:
-        return np.concatenate([[0], np.cumsum(np.diff(self.offset) ** 2)])
-
     def _row(self, row: int) -> ManyRow:
         part = slice(int(self.offset[row]), int(self.offset[row + 1]))
         names = self.layouts[self.layout_of[row]].names if self.layout_of[row] >= 0 else ()
@@ -498,9 +471,11 @@ class ManyResults:
         changed: dict[str, Any] = {name: getattr(self, name)[rows] for name in by_row}
         for name in ("flat_values", "flat_variances", "flat_at_bound", "flat_degenerate"):
             changed[name] = getattr(self, name)[flat]
-        if self.flat_covariance is not None:
-            squares = _ranges(self._covariance_offset[rows], sizes**2)
-            changed["flat_covariance"] = self.flat_covariance[squares]
+        if self.flat_covariance is not None and self.covariance_offset is not None:
+            squares = np.diff(self.covariance_offset)[rows]
+            where = _ranges(self.covariance_offset[rows], squares)
+            changed["flat_covariance"] = self.flat_covariance[where]
+            changed["covariance_offset"] = np.concatenate([[0], np.cumsum(squares)])
         messages = {
             new: self.special_messages[int(old)]
             for new, old in enumerate(rows)

@@ -140,8 +140,10 @@ class _Chunk:
     def _spread(self, out: dict[str, Any], where: NDArray[np.int64]) -> dict[str, Any]:
         """The core's columns with rows for models that were not compiled."""
         n = len(self.models)
-        sizes = np.zeros(n, dtype=np.int64)
-        sizes[where] = np.diff(out["offset"])
+        for name in ("offset", "covariance_offset"):
+            sizes = np.zeros(n, dtype=np.int64)
+            sizes[where] = np.diff(out[name])
+            out[name] = np.concatenate([[0], np.cumsum(sizes)])
         nothing = {"chi2": np.nan, "time_s": 0.0, "n_pixels": 0, "n_null": 0, "n_linearize": 0,
                    "n_chi2": 0}  # fmt: skip
         for name, absent in nothing.items():
@@ -151,8 +153,7 @@ class _Chunk:
         status = self.status.copy()
         status[where] = out["status"]
         messages = {int(where[k]): text for k, text in out["messages"].items()}
-        offset = np.concatenate([[0], np.cumsum(sizes)])
-        return out | {"status": status, "messages": messages | self.messages, "offset": offset}
+        return out | {"status": status, "messages": messages | self.messages}
 
     def update(self, results: ManyResults) -> None:
         """Leave values and errors in the models that were fitted."""
