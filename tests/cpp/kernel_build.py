@@ -55,7 +55,12 @@ def fill(template: Path, target: Path, values: dict[str, str]) -> None:
 def compile_kernels(compiler: str, folder: Path, level: str) -> list[Path]:
     """Objects of one level, with the flags of the package."""
     sources = generate(folder)
-    flags = ["-std=gnu++20", "-fPIC", *cmake_list("KERNEL_FLAGS"), *cmake_list(f"ISA_FLAGS_{level}")]
+    flags = [
+        "-std=gnu++20",
+        "-fPIC",
+        *cmake_list("KERNEL_FLAGS"),
+        *cmake_list(f"ISA_FLAGS_{level}"),
+    ]
     flags += [f"-DJL_ISA=isa_{level}", "-Wno-psabi", f"-I{ROOT / 'csrc'}"]
     flags += [f"-I{folder / 'generated'}"]
 
