@@ -155,7 +155,7 @@ void bind_builder(py::module_& m) {
            py::arg("functions") = py::list())
       .def("build", &build_scene, py::arg("n_threads") = 0,
            py::arg("memory_mb") = static_cast<double>(default_field_bytes) / 1048576.0,
-           py::arg("accuracy") = default_core_accuracy);
+           py::arg("tolerance") = default_tolerance);
 }
 
 }  // namespace jointlight

@@ -12,10 +12,10 @@ py::array_t<double> covariance_columns(SceneHandle& handle, const Array& v, cons
 py::dict describe_scene(SceneHandle& handle);                     // bind_fit.cpp
 
 std::unique_ptr<SceneHandle> build_scene(const SceneSpec& spec, int n_threads, double memory_mb,
-                                         double accuracy) {
+                                         double tolerance) {
   require(memory_mb > 0.0, "memory_mb = ", memory_mb, " must be positive");
   SceneSpec copy = spec;
-  copy.core_accuracy = accuracy;
+  copy.tolerance = tolerance;
   const py::gil_scoped_release release;
   return std::make_unique<SceneHandle>(
       std::make_shared<const Scene>(std::move(copy)), n_threads,

@@ -89,7 +89,7 @@ class SceneHandle {
 };
 
 std::unique_ptr<SceneHandle> build_scene(const SceneSpec& spec, int n_threads, double memory_mb,
-                                         double accuracy);
+                                         double tolerance);
 
 // A Python callable f(inputs) -> (values, jacobian), called with the GIL held only for the call.
 // What it raises or returns amiss makes the evaluation non-finite.

@@ -9,7 +9,8 @@
 namespace jointlight {
 namespace {
 
-constexpr int least_window = 128;  // pixels along either axis; below it one box is as fast
+// Pixels along either axis: below it one box is about as fast, and needs no filter of the PSF.
+constexpr int least_window = 200;
 
 // The taper's radius in filters and boxes is where it leaves 1e-6 of the profile's light.
 constexpr double taper_radius = 5.0 / taper_end;
@@ -75,13 +76,13 @@ RestGrid Scene::rest_grid(const int range[4], double step, const double* filter)
           .filter = filter};
 }
 
-// Sets box, grids and taper and returns true where two parts meet the asked accuracy and pay
+// Sets box, grids and taper and returns true where two parts keep the tolerance and pay
 // beside one box of full_x x full_y pixels.
 bool Scene::plan_core(const TileSpec& tile, const TileState& state, int full_x, int full_y,
                       TileView& view, int& box_x, int& box_y) {
   constexpr double room = 1.1;       // for the taper's minor radius
   constexpr double wander_px = 3.0;  // of the source, before the taper has to shrink
-  if (tile.geometry.kind != ComponentKind::profile || !(spec_.core_accuracy > 0.0)) return false;
+  if (tile.geometry.kind != ComponentKind::profile || !(spec_.tolerance > 0.0)) return false;
   if (std::min(view.width, view.height) < least_window) return false;
   const bool inside =
       state.x0 > 0.0 && state.y0 > 0.0 && state.x0 < view.width - 1 && state.y0 < view.height - 1;
@@ -89,7 +90,7 @@ bool Scene::plan_core(const TileSpec& tile, const TileState& state, int full_x, 
   auto& filter = rest_filters_[tile.psf];
   if (!filter) {
     filter = PlanCache::shared().rest_filter(psf_keys_[at(tile.psf)], spec_.psfs[at(tile.psf)],
-                                             spec_.core_accuracy);
+                                             spec_.tolerance);
   }
   if (!filter->found) return false;
   const Axes ellipse = axes(state.S);

@@ -87,14 +87,14 @@ std::shared_ptr<const FftPlan> PlanCache::fft(int size) {
 }
 
 std::shared_ptr<const RestFilter> PlanCache::rest_filter(const PsfKey& psf_key, const Psf& psf,
-                                                         double accuracy) {
-  const std::pair key{psf_key, accuracy};
+                                                         double tolerance) {
+  const std::pair key{psf_key, tolerance};
   {
     const std::lock_guard lock(mutex_);
     const auto found = rest_filters_.find(key);
     if (found != rest_filters_.end()) return found->second;
   }
-  auto made = std::make_shared<const RestFilter>(make_rest_filter(psf, accuracy));
+  auto made = std::make_shared<const RestFilter>(make_rest_filter(psf, tolerance));
   const std::lock_guard lock(mutex_);
   if (rest_filters_.size() >= most_filters) rest_filters_.clear();
   return rest_filters_.emplace(key, std::move(made)).first->second;

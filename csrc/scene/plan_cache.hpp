@@ -34,7 +34,8 @@ class PlanCache {
   PsfExtent extent(const PsfKey& key, const Psf& psf);
   std::shared_ptr<const Transfer> transfer(const PsfKey& key, const Psf& psf, int box_x, int box_y);
   std::shared_ptr<const FftPlan> fft(int size);
-  std::shared_ptr<const RestFilter> rest_filter(const PsfKey& key, const Psf& psf, double accuracy);
+  std::shared_ptr<const RestFilter> rest_filter(const PsfKey& key, const Psf& psf,
+                                                double tolerance);
 
   // The one of this process.
   static PlanCache& shared();

@@ -234,15 +234,16 @@ double spline_error(double divisions) {
 
 }  // namespace
 
-RestFilter make_rest_filter(const Psf& psf, double accuracy) {
+RestFilter make_rest_filter(const Psf& psf, double tolerance) {
   // Bounds are 2 to 10 times what is reached on Sersic profiles; the coarse grid sees the light
   // beyond the taper alone, a tenth of the peak and less.
   constexpr double slack = 2.0, coarse_slack = 4.0;
   constexpr double least = 14.0, most = 120.0, growth = 1.12;  // minor radius, PSF core widths
   constexpr double steps[] = {1.7, 2.2, 1.3, 1.0};             // PSF core widths
+  tolerance = std::min(tolerance, 1e-3);                       // no faster beyond
   RestFilter result;
   double divisions = 12.0;
-  while (divisions < 60.0 && spline_error(divisions) > slack * accuracy) divisions += 1.0;
+  while (divisions < 60.0 && spline_error(divisions) > slack * tolerance) divisions += 1.0;
   const double k_low = 2.0 * M_PI / 512.0;
   const std::vector<complex> lowest = spectrum(psf, k_low);
   result.shift[0] = -std::arg(lowest[at(points + half_points)]) / k_low;
@@ -265,7 +266,7 @@ RestFilter make_rest_filter(const Psf& psf, double accuracy) {
     };
     const auto suits = [&](double minor, RestFilter& trial) {
       // Light that the PSF's wings carry out of the box, or around it.
-      if (psf.reach(accuracy / (2.0 * M_PI * minor * minor)) > 0.75 * minor) return false;
+      if (psf.reach(tolerance / (2.0 * M_PI * minor * minor)) > 0.75 * minor) return false;
       // up to the grid's own limit, or to where the rest has no light
       const double k_step = std::min(3.0 / step, 6.0 * content / minor) / half_points;
       trial.found = true;
@@ -273,9 +274,9 @@ RestFilter make_rest_filter(const Psf& psf, double accuracy) {
       trial.step_px = step;
       trial.bound =
           fit_filter(spectrum(centred, k_step), k_step * minor, k_step * step, trial.fine);
-      if (trial.bound > slack * accuracy) return false;
+      if (trial.bound > slack * tolerance) return false;
       return fit_filter(spectrum(centred, k_step / rest_ratio), k_step * minor, k_step * step,
-                        trial.coarse) <= coarse_slack * accuracy;
+                        trial.coarse) <= coarse_slack * tolerance;
     };
     // The least radius that suits, by bisection.
     int low = -1, high = 0;

@@ -8,7 +8,7 @@
 namespace jointlight {
 
 // Error of drawing a profile in two parts, of the peak.
-inline constexpr double default_core_accuracy = 1e-5;
+inline constexpr double default_tolerance = 1e-5;
 
 struct RestFilter {
   bool found = false;     // false: the PSF's wings are too wide for any taper that pays
@@ -26,6 +26,6 @@ struct RestFilter {
 inline constexpr double rest_ratio = 3.0;
 inline constexpr double rest_margin = 3.0;
 
-RestFilter make_rest_filter(const Psf& psf, double accuracy);
+RestFilter make_rest_filter(const Psf& psf, double tolerance);
 
 }  // namespace jointlight

@@ -93,8 +93,8 @@ void Scene::divide_images(const std::vector<TileState>& states) {
 }
 
 void Scene::validate() const {
-  require(spec_.core_accuracy >= 0.0 && spec_.core_accuracy <= 1e-3,
-          "accuracy = ", spec_.core_accuracy, " must lie in [0, 1e-3]");
+  require(spec_.tolerance >= 0.0 && spec_.tolerance < 1.0, "tolerance = ", spec_.tolerance,
+          " must lie in [0, 1)");
   require(!spec_.images.empty(), "a scene needs at least one image");
   require(!spec_.tiles.empty(), "a scene needs at least one tile");
   for (std::size_t i = 0; i < spec_.images.size(); ++i) {

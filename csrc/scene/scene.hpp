@@ -39,7 +39,7 @@ struct SceneSpec {
   std::vector<Psf> psfs;
   std::vector<TileSpec> tiles;
   ParameterSpec parameters;
-  double core_accuracy = default_core_accuracy;  // 0 = one box, whatever the window
+  double tolerance = default_tolerance;  // 0 = one box, whatever the window
 };
 
 // Two tiles of one image that share pixels (a <= b; a == b for a tile with itself).

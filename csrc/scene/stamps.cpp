@@ -196,6 +196,7 @@ SceneSpec stamp_spec(const SceneSpec& kind, std::span<const Stamp> stamps,
     fit_to_stamp(tile, kind.images[i], spec.images[i], stamps[i]);
   }
   spec.parameters = kind.parameters;
+  spec.tolerance = kind.tolerance;
   copy_given(parameters.start, spec.parameters.start);
   copy_given(parameters.lower, spec.parameters.lower);
   copy_given(parameters.upper, spec.parameters.upper);
