@@ -353,6 +353,13 @@ double ParameterMap::prior_residual(std::size_t i, double value) const {
   return is_angle_[i] != 0 ? residual - 180.0 * std::round(residual / 180.0) : residual;
 }
 
+bool ParameterMap::is_linear(int i) const {
+  if (kind_[static_cast<std::size_t>(i)] != Kind::identity) return false;
+  return std::none_of(spec_.functions.begin(), spec_.functions.end(), [&](const FunctionTie& tie) {
+    return std::find(tie.inputs.begin(), tie.inputs.end(), i) != tie.inputs.end();
+  });
+}
+
 double ParameterMap::prior_chi2(const ParameterState& state, int i) const {
   const double sigma = spec_.prior_sigma[at(i)];
   if (!std::isfinite(sigma)) return 0.0;

@@ -66,6 +66,7 @@ class Fit {
 
   void iterate();
   void evaluate(Point& point, bool derivatives);
+  void divide_among(const std::vector<Descent*>& trying);
   void step(std::vector<Descent*>& trying);
   void share_time(const std::vector<Descent*>& trying, double since);
   void record();
@@ -87,6 +88,7 @@ class Fit {
   const std::size_t n_;
   std::vector<double> lower_, upper_, max_step_;  // [n], max_step_ may be empty
   std::vector<std::uint8_t> active_;              // [n]
+  std::vector<int> group_;                        // [n] region that is being tried, -1 = none
   Point best_, trial_;
   std::deque<Descent> regions_;
   std::vector<std::uint8_t> free_part_;  // [parts] 1: belongs to a region
@@ -117,6 +119,7 @@ Fit::Fit(Problem& problem, std::vector<double> x0, const LMOptions& options,
   max_step_.assign(max_step.begin(), max_step.end());
   active_.assign(n_, 1);
   if (!active.empty()) active_.assign(active.begin(), active.end());
+  group_.assign(n_, -1);
   const auto n_parts = static_cast<std::size_t>(problem.n_parts());
   best_ = {std::move(x0), std::vector<double>(n_),
            std::vector<double>(problem.pattern().row.size()), std::vector<double>(n_parts, nan)};
@@ -128,6 +131,7 @@ void Fit::evaluate(Point& point, bool derivatives) {
   if (derivatives) {
     ++outcome_.n_linearize;
     total = problem_.linearize(point.x, point.g, point.h);
+    problem_.refine(group_, point.x, point.g, point.h);
   } else {
     ++outcome_.n_chi2;
     total = problem_.chi2(point.x);
@@ -185,8 +189,19 @@ void Fit::end_open(Status status) {
   }
 }
 
+// Coordinates that may move, by region.
+void Fit::divide_among(const std::vector<Descent*>& trying) {
+  std::fill(group_.begin(), group_.end(), -1);
+  for (std::size_t k = 0; k < trying.size(); ++k) {
+    for (const int i : trying[k]->region().coordinates) {
+      group_[static_cast<std::size_t>(i)] = static_cast<int>(k);
+    }
+  }
+}
+
 // One trial of every region in `trying`, whose proposals are in trial_.x.
 void Fit::step(std::vector<Descent*>& trying) {
+  divide_among(trying);
   double chance = 0.0;
   for (const Descent* d : trying) chance = std::max(chance, d->chance());
   const bool at_once = chance > 1.0 - 1.0 / std::max(1.0, problem_.cost_ratio());
@@ -246,6 +261,9 @@ void Fit::iterate() {
     for (const int part : region.parts) free_part_[static_cast<std::size_t>(part)] = 1;
     regions_.emplace_back(std::move(region), box, options_);
   }
+  std::vector<Descent*> all;
+  for (Descent& d : regions_) all.push_back(&d);
+  divide_among(all);
   evaluate(best_, true);
   for (Descent& d : regions_) d.begin(best_.view(true));
   linearized_ = true;

@@ -60,17 +60,23 @@ double SceneProblem::chi2(std::span<const double> x) {
 
 double SceneProblem::linearize(std::span<const double> x, std::span<double> g,
                                std::span<double> h) {
-  std::fill(g.begin(), g.end(), 0.0);
-  std::fill(h.begin(), h.end(), 0.0);
   prepare(x);
   backend_.linearize(tiles_, sums_);
+  finish_normal(x, g, h);
+  return sum_parts(x);
+}
+
+// Lane sums at the current state -> normal equations, priors included.
+void SceneProblem::finish_normal(std::span<const double> x, std::span<double> g,
+                                 std::span<double> h) {
+  std::fill(g.begin(), g.end(), 0.0);
+  std::fill(h.begin(), h.end(), 0.0);
   fill_columns();
   fold(g, h);
   const SparsePattern& entries = pattern();
   scene_->parameters().add_priors(x, internal_, state_, g, [&](int i, int j, double value) {
     h[at(entries.find(i, j))] += value;
   });
-  return sum_parts(x);
 }
 
 // Chain rule of every tile at the current state: lanes -> slots -> free coordinates.

@@ -16,15 +16,15 @@ BandPlan plan_band(const Scene& scene, const std::vector<TileView>& views, std::
                    int y_begin, int y_end, std::vector<int>& local) {
   BandPlan plan;
   plan.image = static_cast<int>(image);
-  int n_skies = 0;
+  int n_made = 0;
   for (const int t : scene.image_tiles()[image]) {
     const TileView& view = views[at(t)];
     if (view.y0 >= y_end || view.y0 + view.height <= y_begin) continue;
     local[at(t)] = static_cast<int>(plan.tiles.size());
     plan.tiles.push_back(t);
     const bool plane = scene.tiles()[at(t)].geometry.kind == ComponentKind::plane_sky;
-    const bool is_sky = view.renderer == Renderer::sky;
-    plan.band_tiles.push_back({&view, nullptr, plane ? 3 : 1, is_sky ? n_skies++ : -1});
+    const bool made = view.renderer == Renderer::sky || view.core.taper > 0.0;
+    plan.band_tiles.push_back({&view, nullptr, plane ? 3 : 1, made ? n_made++ : -1});
   }
   for (const int p : scene.image_pairs()[image]) {
     const TilePair& pair = scene.pairs()[at(p)];

@@ -4,6 +4,7 @@
 
 #include "profile_list.hpp"
 #include "stages/copies.hpp"
+#include "stages/core_box.hpp"
 #include "stages/normal.hpp"
 #include "stages/project.hpp"
 #include "stages/render_fourier.hpp"
@@ -46,9 +47,13 @@ void run_band(Band& band) {
       const int row = y - view.y0;
       band.lanes[t] = nullptr;
       if (row < 0 || row >= view.height) continue;
-      if (view.renderer == Renderer::sky) {
-        double* lanes = band.sky + static_cast<std::ptrdiff_t>(tile.sky) * band.width * n_lanes;
-        sky_row(view, row, lanes);
+      if (tile.made >= 0) {
+        double* lanes = band.made + static_cast<std::ptrdiff_t>(tile.made) * band.width * n_lanes;
+        if (view.renderer == Renderer::sky) {
+          sky_row(view, row, lanes);
+        } else {
+          core_row(view, row, 0, view.width, band.line, lanes);
+        }
         band.lanes[t] = lanes;
       } else {
         band.lanes[t] = view.fields + static_cast<std::size_t>(row) * view.row_stride;
@@ -57,14 +62,10 @@ void run_band(Band& band) {
     }
     const double* data = band.data + static_cast<std::ptrdiff_t>(y) * band.width;
     const double* weight = band.weight + static_cast<std::ptrdiff_t>(y) * band.width;
-    for (int x = 0; x < band.width; ++x) {
-      residual<kind>(data[x], weight[x], model[x], w[x], wr[x], terms[x]);
-    }
+    residual_row<kind>(band.width, data, weight, model, w, wr, terms);
     for (int r = band.run_start[y - band.y_begin]; r < band.run_start[y - band.y_begin + 1]; ++r) {
       const OwnedRun& run = band.runs[r];
-      double sum = 0.0;
-      for (int x = run.x_begin; x < run.x_end; ++x) sum += terms[x];
-      band.chi2[run.tile] += sum;
+      band.chi2[run.tile] += row_sum(run.x_end - run.x_begin, terms + run.x_begin);
     }
     if (band.pairs == nullptr) continue;
     for (int p = 0; p < band.n_pairs; ++p) {
@@ -110,8 +111,10 @@ const KernelTable& kernel_table() {
       .render_value_columns = &render_value_columns,
       .render_value_rows = &render_value_rows,
       .subtract_copies_value = &subtract_copies_value,
+      .filter_rest = &filter_rest,
       .band = &band,
       .sky_row = &sky_row,
+      .core_row = &core_row,
       .project_row = &project_row,
       .profile = &profile_kernels,
   };
