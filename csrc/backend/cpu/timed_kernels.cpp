@@ -31,6 +31,12 @@ void copies_polynomial(const TileView& view, const TileState& state, double* coe
   plain->profile(view.profile).copies_polynomial(view, state, coefficients, scratch);
 }
 
+void rest_values(const TileView& view, const RestGrid& grid, const TileState& state, int begin,
+                 int end, double* values) {
+  const StageClock clock(Stage::smooth);
+  plain->profile(view.profile).rest_values(view, grid, state, begin, end, values);
+}
+
 void render_pixel(const TileView& view, const TileState& state, void* scratch) {
   const StageClock clock(Stage::pixel);
   plain->profile(view.profile).render_pixel(view, state, scratch);
@@ -39,6 +45,7 @@ void render_pixel(const TileView& view, const TileState& state, void* scratch) {
 ProfileKernels profile(int index) {
   ProfileKernels kernels = plain->profile(index);
   kernels.copies_polynomial = &copies_polynomial;
+  kernels.rest_values = &rest_values;
   kernels.render_pixel = &render_pixel;
   return kernels;
 }
@@ -57,6 +64,7 @@ const KernelTable& timed_kernels(const KernelTable& of) {
     timed.render_value_rows = &Timed<&KernelTable::render_value_rows, Stage::rows>::call;
     timed.subtract_copies_value =
         &Timed<&KernelTable::subtract_copies_value, Stage::subtract>::call;
+    timed.filter_rest = &Timed<&KernelTable::filter_rest, Stage::smooth>::call;
     timed.band = &band;
     timed.profile = &profile;
     return timed;
