@@ -176,6 +176,7 @@ def roofline(document: Document, name: str) -> str:
         "rows": "FFT along x",
         "copies": "wings: copies' light",
         "subtract": "wings: taken off",
+        "smooth": "smooth rest: coarse grids",
         "normal": "residual, normal equations",
         "fold": "fold into parameters",
         "rest": "rest",

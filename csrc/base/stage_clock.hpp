@@ -18,7 +18,7 @@ enum class Stage : std::uint8_t {
   rows,         // back along x
   copies,       // light of the periodic copies: its polynomial
   subtract,     // taken off every pixel
-  grids,        // rest of a profile outside its core box
+  smooth,       // rest of a tile in two parts: its coarse grids
   pixel,        // pixel renderer
   residual,     // chi2 of bands alone
   normal,       // residual and normal equations of bands
@@ -27,7 +27,7 @@ enum class Stage : std::uint8_t {
   solve_system  // with the factor at hand
 };
 inline constexpr const char* stage_names[] = {
-    "place", "phases",   "columns", "rows", "copies", "subtract",    "grids",
+    "place", "phases",   "columns", "rows", "copies", "subtract",    "smooth",
     "pixel", "residual", "normal",  "fold", "factor", "solve_system"};
 inline constexpr std::size_t n_stages = std::size(stage_names);
 static_assert(n_stages == static_cast<std::size_t>(Stage::solve_system) + 1);

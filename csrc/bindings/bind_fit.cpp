@@ -85,6 +85,7 @@ py::dict run_fit(SceneHandle& handle, const Array& v, const py::dict& options,
     const auto replan = [&](std::shared_ptr<const Scene> scene) {
       auto layout = handle.replace(scene);
       own.reset();
+      lease.drop_backend();
       own = handle.make_backend(scene);
       return Plan{std::move(scene), std::move(layout), own.get()};
     };

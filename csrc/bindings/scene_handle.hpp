@@ -69,6 +69,8 @@ class SceneHandle {
       if (!backend_) backend_ = owner_.make_backend(scene_);
       return *backend_;
     }
+    // A backend that will not be used again, before another one takes as much memory.
+    void drop_backend() { backend_.reset(); }
 
    private:
     SceneHandle& owner_;

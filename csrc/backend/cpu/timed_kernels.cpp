@@ -33,7 +33,7 @@ void copies_polynomial(const TileView& view, const TileState& state, double* coe
 
 void rest_values(const TileView& view, const RestGrid& grid, const TileState& state, int begin,
                  int end, double* values) {
-  const StageClock clock(Stage::grids);
+  const StageClock clock(Stage::smooth);
   plain->profile(view.profile).rest_values(view, grid, state, begin, end, values);
 }
 
@@ -60,11 +60,12 @@ const KernelTable& timed_kernels(const KernelTable& of) {
     timed.render_columns = &Timed<&KernelTable::render_columns, Stage::columns>::call;
     timed.render_rows = &Timed<&KernelTable::render_rows, Stage::rows>::call;
     timed.subtract_copies = &Timed<&KernelTable::subtract_copies, Stage::subtract>::call;
-    timed.filter_rest = &Timed<&KernelTable::filter_rest, Stage::grids>::call;
+    timed.filter_rest = &Timed<&KernelTable::filter_rest, Stage::smooth>::call;
     timed.render_value_columns = &Timed<&KernelTable::render_value_columns, Stage::columns>::call;
     timed.render_value_rows = &Timed<&KernelTable::render_value_rows, Stage::rows>::call;
     timed.subtract_copies_value =
         &Timed<&KernelTable::subtract_copies_value, Stage::subtract>::call;
+    timed.filter_rest = &Timed<&KernelTable::filter_rest, Stage::smooth>::call;
     timed.band = &band;
     timed.profile = &profile;
     return timed;
