@@ -173,8 +173,17 @@ void Descent::choose_resting() {
     d.resting = d.stalled || (full_.status == Factorization::ok && d.full_norm < short_norm);
     any_moves = any_moves || !d.resting;
   }
-  if (any_moves) return;
-  for (Damping& d : dampings_) d.resting = d.stalled;
+  if (!any_moves) wake();
+}
+
+// Nothing but what was given up rests any more; true if something had.
+bool Descent::wake() {
+  bool any = false;
+  for (Damping& d : dampings_) {
+    any = any || d.resting != d.stalled;
+    d.resting = d.stalled;
+  }
+  return any;
 }
 
 // What the full step promises, but for parts that were given up.
@@ -375,6 +384,8 @@ bool Descent::propose(std::span<double> x, int iteration) {
     if (!moved) undo_.clear();
   }
   if (!moved) moved = try_new_step();
+  // Parts that moved may only have followed those that rest.
+  if (!moved && wake()) moved = try_new_step();
   if (!moved && stuck() != Status::non_finite && try_afresh()) moved = try_new_step();
   if (!moved) {
     status_ = stuck();

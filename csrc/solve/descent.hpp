@@ -144,6 +144,7 @@ class Descent {
   void find_neighbours();
   void measure_parts(const DampedStep& step, bool full);
   void choose_resting();
+  bool wake();
   bool search();
   bool search_many();
   bool try_new_step();

@@ -5,6 +5,7 @@
 // sources: csrc/solve/linear_solver.cpp csrc/solve/sparse.cpp csrc/solve/result.cpp
 // needs: eigen
 // Many sources in one fit: regions that converge apart, dampings of their own, held coordinates.
+#include <algorithm>
 #include <random>
 
 #include "solve/region.hpp"
@@ -188,6 +189,69 @@ void held() {
   CHECK(nothing.status == Status::no_free_parameters && nothing.x == start);
 }
 
+// Far from the solution at few of many sources only: those go on by themselves, and the end is that
+// of the whole: its full step is a tenth of an error at most.
+void divided() {
+  for (const double ratio : {1.0, 3.0}) {
+    Decays problem(90, true);
+    problem.ratio = ratio;
+    std::vector<double> start;
+    for (int i = 0; i < 180; ++i) start.push_back(problem.truth(i));
+    for (const int k : {3, 4, 40, 41, 42, 77}) {
+      start[static_cast<std::size_t>(2 * k)] *= 4.0;
+      start[static_cast<std::size_t>(2 * k + 1)] *= 0.2;
+    }
+    const FitOutcome fit = levenberg_marquardt(problem, start);
+    print("few of ninety", fit);
+    CHECK(is_success(fit.status) && fit.component_status.size() == 1);
+    const double variance = fit.chi2 / (90.0 * Decays::samples);
+    for (std::size_t i = 0; i < 180; ++i) {
+      double step = 0.0;
+      for (std::size_t j = 0; j < 180; ++j) step += fit.covariance[i * 180 + j] * fit.gradient[j];
+      CHECK_NEAR(step / std::sqrt(variance * fit.covariance[i * 180 + i]), 0.0, 0.1);
+    }
+    // They came together again, at least once, before the end.
+    const auto together = std::count_if(
+        fit.history.begin() + 1, fit.history.end(),
+        [](const auto& record) { return record.accepted && record.step_norm == 0.0; });
+    CHECK(together >= 1);
+    // What is handed back is that of the solution, between groups too.
+    std::vector<double> g(180), h(problem.pattern().row.size());
+    CHECK(problem.linearize(fit.x, g, h) == fit.chi2);
+    CHECK(g == fit.gradient && h == fit.hessian);
+  }
+}
+
+// Groups share no part that depends on them; priors count for the source itself.
+void splitting() {
+  Decays problem(9, true);  // part k depends on sources k and k + 1
+  const std::vector<std::uint8_t> all(18, 1);
+  const std::vector<jointlight::Region> regions = jointlight::find_regions(problem, all);
+  CHECK(regions.size() == 1);
+  const std::vector<std::uint8_t> moving = {1, 0, 1, 1, 0, 0, 1, 0, 0};
+  const auto groups = jointlight::split_region(regions[0], moving);
+  CHECK(groups.size() == 3);
+  const std::vector<std::vector<int>> parts = {{0}, {1, 2, 3}, {5, 6}};
+  const std::vector<std::vector<int>> coordinates = {{0, 1}, {4, 5, 6, 7}, {12, 13}};
+  for (std::size_t k = 0; k < 3; ++k) {
+    CHECK(groups[k].parts == parts[k] && groups[k].region.parts == parts[k]);
+    CHECK(groups[k].coordinates == coordinates[k]);
+    const jointlight::Region& region = groups[k].region;
+    CHECK(region.coordinates == coordinates[k] && region.pattern.valid());
+    for (std::size_t i = 0; i < region.home.size(); ++i) {
+      CHECK(region.parts[static_cast<std::size_t>(region.home[i])] == region.coordinates[i] / 2);
+    }
+    for (int j = 0; j < region.pattern.n; ++j) {
+      for (int e = region.pattern.diagonal(j); e < region.pattern.diagonal(j + 1); ++e) {
+        const int row = region.pattern.row[static_cast<std::size_t>(e)];
+        CHECK(region.entries[static_cast<std::size_t>(e)] ==
+              problem.pattern().find(region.coordinates[static_cast<std::size_t>(row)],
+                                     region.coordinates[static_cast<std::size_t>(j)]));
+      }
+    }
+  }
+}
+
 void component_time() {
   Decays problem(3, false);
   LMOptions options;
@@ -204,6 +268,8 @@ int main() {
   regions_apart();
   linked();
   held();
+  divided();
+  splitting();
   component_time();
   return check::result();
 }
