@@ -17,7 +17,7 @@ namespace {
 constexpr double planned = 1e-8, suitable = 1e-7, finest = 1e-7, coarsest = 1e-2;
 
 // Rings of copies that share a polynomial, by the last of each.
-constexpr int last_rings[] = {1, 3, wing_shells};
+constexpr int last_rings[] = {1, 3, copy_rings};
 
 constexpr std::size_t at(int i) { return static_cast<std::size_t>(i); }
 

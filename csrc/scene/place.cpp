@@ -15,15 +15,15 @@ constexpr int tail_angles = 16;  // over half a turn
 
 std::size_t at(int i) { return static_cast<std::size_t>(i); }
 
-// Light of the copies beyond the shells summed one by one: sum_j I(d + jM) ~ 1/M^2 times the
-// integral of I outside the square of half-width (shells + 1/2) M, by rays from the centre. The
+// Light of the copies beyond the rings summed one by one: sum_j I(d + jM) ~ 1/M^2 times the
+// integral of I outside the square of half-width (rings + 1/2) M, by rays from the centre. The
 // square's corners are smooth in angle between them, and what is left varies by a per cent of
 // itself over the window.
-void wing_tail(const ProfileInfo& profile, const TransferView& box, TileState& state) {
+void copy_tail(const ProfileInfo& profile, const TransferView& box, TileState& state) {
   const double total = state.table.at_zero[0] / (2.0 * M_PI);
   const double total_by_shape[2] = {state.table.at_zero[2] / (2.0 * M_PI),
                                     state.table.at_zero[3] / (2.0 * M_PI)};
-  const double half_x = (wing_shells + 0.5) * box.box_x, half_y = (wing_shells + 0.5) * box.box_y;
+  const double half_x = (copy_rings + 0.5) * box.box_x, half_y = (copy_rings + 0.5) * box.box_y;
   const double det = state.S[0] * state.S[2] - state.S[1] * state.S[1];
   const double i11 = state.S[2] / det, i12 = -state.S[1] / det, i22 = state.S[0] / det;
   const double scale = 2.0 * M_PI / tail_angles / (static_cast<double>(box.box_x) * box.box_y);
@@ -128,7 +128,7 @@ void Scene::place_tiles(const ParameterState& parameters, bool internal,
       fill_core_table(profile, state.shape, state.taper, place.table.data() + far_size,
                       state.table);
     } else {
-      wing_tail(profile, view.transfer, state);
+      copy_tail(profile, view.transfer, state);
     }
   }
 }

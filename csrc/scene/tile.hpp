@@ -28,21 +28,7 @@ enum class Likelihood : std::uint8_t { gaussian, poisson };
 
 // Rings of copies of a component in the neighbouring boxes (stages/copies.hpp) that are summed one
 // by one; the rest is the tail.
-inline constexpr int wing_shells = 8;
-inline constexpr int wing_taps = 6;    // points of the interpolation along each axis
-inline constexpr int wing_border = 6;  // grid nodes outside the window: 2 for taps, 4 for the PSF
-
-// Coarse grid on which the copies' light is computed, centred on the window (so that turning the
-// image turns the grid).
-struct WingPlan {
-  int step = 0;                     // pixels between nodes; 0 = nothing to subtract
-  int nx = 0, ny = 0;               // nodes
-  double x_low = 0.0, y_low = 0.0;  // window pixels of node 0
-  // For each pixel of the window along an axis: first of the wing_taps nodes that it is
-  // interpolated from, and their Lagrange weights
-  const int *cell_x = nullptr, *cell_y = nullptr;           // [width], [height]
-  const double *weights_x = nullptr, *weights_y = nullptr;  // [.][wing_taps]
-};
+inline constexpr int copy_rings = 8;
 
 // Copies up to ring `last`, beyond those before: their light as a polynomial of n x n coefficients.
 struct CopyRings {
@@ -162,7 +148,6 @@ struct TileView {
   int width = 0, height = 0;   // window size
   std::size_t row_stride = 0;  // doubles per row of the fields
   double* fields = nullptr;    // [drawn rows][row_stride], lanes of the drawn pixels interleaved
-  WingPlan wings;
   CopyPlan copies;
   CorePlan core;
   DrawnBox drawn;
