@@ -156,7 +156,7 @@ def main() -> None:
         "seed": SEED,
         "summary": summary(each),
         "worst": sorted(range(len(each)), key=lambda i: -each[i]["n_linearize"])[:20],
-        "wrong": [i for i, e in enumerate(each) if not e["excess"] < WRONG],
+        "wrong": {i: round(e["excess"], 2) for i, e in enumerate(each) if not e["excess"] < WRONG},
         "n_linearize": [e["n_linearize"] for e in each],
         "n_chi2": [e["n_chi2"] for e in each],
     }

@@ -44,7 +44,7 @@ using namespace jointlight;
 
 namespace {
 
-constexpr int size = 64;
+int size = 64;
 
 std::size_t at(int i) { return static_cast<std::size_t>(i); }
 
@@ -101,7 +101,9 @@ SceneSpec specified() {
   p.row_start.push_back(0);
   for (int k = 0; k < 3; ++k) {
     TileSpec galaxy = tile(ComponentKind::profile, k == 2 ? 1 : 0, k == 2 ? -1 : 0, 7);
-    add_slots(p, galaxy.slots, {28.3 + 6.0 * k, 30.6, 0.6, 40.0, 5.0, 2.0 + 0.5 * k, 3.0});
+    add_slots(
+        p, galaxy.slots,
+        {0.5 * size - 3.7 + 6.0 * k, 0.5 * size - 1.4, 0.6, 40.0, size / 13.0, 2.0 + 0.5 * k, 3.0});
     galaxy.source = k;
     spec.tiles.push_back(std::move(galaxy));
   }
@@ -125,6 +127,7 @@ long count(const Body& body) {
 
 void evaluations(int n_threads, bool internal) {
   const auto scene = std::make_shared<const Scene>(specified());
+  CHECK((scene->views().front().core.taper > 0.0) == (size > 200));
   const auto layout = std::make_shared<const NormalLayout>(*scene);
   const std::unique_ptr<Backend> backend = make_cpu_backend(scene, n_threads);
   SceneProblem problem(scene, layout, *backend, internal);
@@ -157,8 +160,11 @@ void evaluations(int n_threads, bool internal) {
 
 int main() {
   CHECK(count([] { std::vector<double> counts_this(3); }) == 1);
-  evaluations(1, false);
-  evaluations(1, true);
-  evaluations(2, true);
+  for (const int side : {64, 300}) {  // the large one is drawn in two parts
+    size = side;
+    evaluations(1, false);
+    evaluations(1, true);
+    evaluations(2, true);
+  }
   return check::result();
 }
