@@ -26,7 +26,7 @@ import numpy as np
 
 from .cases import ROOT, crowded, exposures
 from .peers.protocol import peak_mb
-from .run import RESULTS, machine
+from .run import ONE_THREAD, RESULTS, machine
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -98,7 +98,7 @@ def build(case: Case, path: Path, times: dict[str, float]) -> tuple[Any, Any]:
     return timed(times, "build", lambda: exposures.build(jl, taken, start)), None
 
 
-def measure(case: Case, path: Path) -> dict[str, Any]:
+def measure(case: Case, path: Path, n_threads: int = 1, *, parts: bool = True) -> dict[str, Any]:
     """In a fresh process: the whole by the public interface, then its parts one by one."""
     import jointlight as jl
     from jointlight.fit.compiled import CompiledFit
@@ -106,7 +106,7 @@ def measure(case: Case, path: Path) -> dict[str, Any]:
     before = peak_mb()
     times: dict[str, float] = {}
     model, field = build(case, path, times)
-    result = timed(times, "fit_in_all", lambda: jl.fit.LM(model, n_threads=1).fit())
+    result = timed(times, "fit_in_all", lambda: jl.fit.LM(model, n_threads=n_threads).fit())
     timed(times, "sources", lambda: result.sources)
     peak = peak_mb()
     facts: dict[str, Any] = {
@@ -127,8 +127,10 @@ def measure(case: Case, path: Path) -> dict[str, Any]:
         delta[:, 3] = (delta[:, 3] + 90) % 180 - 90
         worst = np.max(np.abs(delta / result.errors.reshape(3, 7)))
         facts["agreement"] = {"worst_pull": float(worst)}
+    if not parts:
+        return facts | {"seconds": times}
     again, _ = build(case, path, {})
-    core = timed(times, "compile", lambda: CompiledFit(again, n_threads=1)).scene.core
+    core = timed(times, "compile", lambda: CompiledFit(again, n_threads=n_threads)).scene.core
     solution = result.values
     # No step is taken from the solution: once for the linearization, which the scene keeps, and
     # once more for the covariance.
@@ -147,18 +149,16 @@ def statuses(result: Any) -> dict[str, int]:
     return {str(k): int(c) for k, c in zip(names, counts, strict=True)}
 
 
-def repeat(case: Case, path: Path) -> dict[str, Any]:
-    """One measurement in a process of its own."""
-    threads = (
-        "OMP_NUM_THREADS",
-        "OPENBLAS_NUM_THREADS",
-        "MKL_NUM_THREADS",
-        "JOINTLIGHT_NUM_THREADS",
-    )
+def repeat(
+    case: Case, path: Path, n_threads: int = 1, *, parts: bool = True, python: str = sys.executable
+) -> dict[str, Any]:
+    """One measurement in a process of its own (`python` may hold an earlier jointlight)."""
+    command = [python, "-m", "benchmarks.crowded", "--measure", case.name, str(path)]
+    command += ["--threads", str(n_threads), *([] if parts else ["--whole"])]
     done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.crowded", "--measure", case.name, str(path)],
+        command,
         cwd=ROOT,
-        env=os.environ | dict.fromkeys(threads, "1"),
+        env=os.environ | ONE_THREAD,
         stdout=subprocess.PIPE,
         text=True,
         check=True,
@@ -185,10 +185,13 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=1)
     parser.add_argument("--out", type=Path, default=RESULTS / "crowded_field.json")
     parser.add_argument("--measure", nargs=2, metavar=("CASE", "FILE"), help=argparse.SUPPRESS)
+    parser.add_argument("--threads", type=int, default=1, help=argparse.SUPPRESS)
+    parser.add_argument("--whole", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.measure:
         name, path = options.measure
-        print(json.dumps(measure(CASES[name], Path(path))))
+        found = measure(CASES[name], Path(path), options.threads, parts=not options.whole)
+        print(json.dumps(found))
         return
     document: dict[str, Any] = {"cases": {}}
     if options.case and options.out.exists():

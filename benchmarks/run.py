@@ -29,6 +29,9 @@ from .cases import demo_problem as demo
 
 PEERS = Path(__file__).parent / "peers"
 RESULTS = Path(__file__).parent / "results"
+ONE_THREAD = dict.fromkeys(
+    ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "JOINTLIGHT_NUM_THREADS"), "1"
+)
 # These draw one image and cannot tie several: they take part in this case only.
 IMAGE_ONLY = dict.fromkeys(("galsim_draw", "pyimfit_image", "pysersic_jax"), "image500")
 
@@ -38,22 +41,13 @@ class Peer:
 
     def __init__(self, name: str, python: str, case_file: Path) -> None:
         self.name = name
-        one_thread = dict.fromkeys(
-            (
-                "OMP_NUM_THREADS",
-                "MKL_NUM_THREADS",
-                "OPENBLAS_NUM_THREADS",
-                "JOINTLIGHT_NUM_THREADS",
-            ),
-            "1",
-        )
         self.process = subprocess.Popen(
             [python, str(PEERS / f"{name}.py"), str(case_file)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
             cwd=case_file.parent,
-            env=os.environ | one_thread,
+            env=os.environ | ONE_THREAD,
         )
         self.times: dict[str, list[list[float]]] = {}
         self.versions = self._read()["versions"]

@@ -21,7 +21,7 @@ from astropy.io.fits import Header  # noqa: E402
 from astropy.wcs import WCS  # noqa: E402
 
 sys.path.append(str(FOLDER))
-from protocol import load, saved, serve  # noqa: E402
+from protocol import load, saved, saved_fits, serve  # noqa: E402
 
 torch.set_num_threads(1)
 ap.config.DTYPE = torch.float64
@@ -33,14 +33,20 @@ bands = facts["bands"]
 
 def build(vector: str):
     """Targets, models and the group at the given parameter vector."""
-    x, y, q, pa, scale, n, *_ = arrays[vector]
+    data = [arrays[f"{band}_data"] for band in bands]
+    return build_at(data, arrays[vector][:6], arrays[f"{vector}_ie"])
+
+
+def build_at(images, structure, brightness):
+    """The same for images a band, at a structure and the brightness at Re in every band."""
+    x, y, q, pa, scale, n = structure
     angle = np.radians(180.0 - pa) % np.pi
     models, targets = [], []
-    for band, ie in zip(bands, arrays[f"{vector}_ie"], strict=True):
+    for band, data, ie in zip(bands, images, brightness, strict=True):
         meta = facts[f"{band}_meta"]
         target = ap.TargetImage(
-            data=arrays[f"{band}_data"],
-            variance=np.full(arrays[f"{band}_data"].shape, meta["sigma"] ** 2),
+            data=data,
+            variance=np.full(data.shape, meta["sigma"] ** 2),
             zeropoint=meta["zeropoint"],
             psf=ap.PSFImage(data=arrays[f"{band}_psf"]),
             wcs=WCS(Header.fromstring(meta["header"])),
@@ -69,6 +75,27 @@ def build(vector: str):
         )
     model.initialize()
     return model, models
+
+
+def stamps_case() -> None:
+    """Stamps one by one, building the model included: it is what a new object costs."""
+    last: dict = {}
+
+    def fit(index: int) -> list[float]:
+        v = arrays["start"][index]
+        model, _ = build_at([arrays["stamps"][index]], v[:6], v[6:])
+        ap.fit.LM(model, verbose=0).fit()
+        pa = (180.0 - np.degrees(float(model.PA.value))) % 180.0
+        values = [*model.center.value.tolist(), model.q, pa, model.Re, model.n, model.Ie]
+        return [v if isinstance(v, float) else float(v.value) for v in values]
+
+    def fits() -> None:
+        last["values"] = [fit(i) for i in facts["chosen"]]
+
+    def result() -> dict:
+        return saved_fits(last["values"])
+
+    serve(versions, {"fits": fits}, result, warm=lambda: fit(0))
 
 
 def image_case() -> None:
@@ -128,7 +155,5 @@ def fit_case() -> None:
 
 
 versions = {"AstroPhot": ap.__version__, "torch": torch.__version__, "numpy": np.__version__}
-if facts["case"] == "image500":
-    image_case()
-else:
-    fit_case()
+CASES = {"image500": image_case, "demo_fit": fit_case, "stamps": stamps_case}
+CASES[facts["case"]]()

@@ -18,7 +18,7 @@ from astropy.wcs import WCS  # noqa: E402
 import jointlight as jl  # noqa: E402
 
 sys.path.append(str(FOLDER))
-from protocol import load, saved, serve  # noqa: E402
+from protocol import load, saved, saved_fits, serve  # noqa: E402
 
 facts, arrays = load(sys.argv[1])
 bands = facts["bands"]
@@ -70,12 +70,51 @@ def image_case() -> None:
         # The core does not compute anew what has not changed: every call gets its own vector.
         return start * (1 + 1e-9 * next(calls))
 
+    def planes() -> tuple[np.ndarray, np.ndarray]:
+        v = moved()
+        return core.jacobian(v, 0), core.render(v, 0)
+
     quantities = {
         "image": lambda: core.render(moved(), 0),
+        "planes": planes,
         "jacobian": lambda: core.jacobian(moved(), 0),
         "linearize": lambda: core.linearize(moved()),
     }
     serve(versions, quantities, result)
+
+
+def stamps_case() -> None:
+    """All stamps through `fit_many`, from arrays; then with two threads."""
+    data, start = arrays["stamps"], arrays["start"]
+    meta = facts["s_meta"]
+    psf = jl.PSF(arrays["s_psf"], pixelscale=meta["pixelscale"], kind="optical")
+    first = jl.TargetImage(
+        data[0], pixelscale=meta["pixelscale"], variance=meta["sigma"] ** 2, psf=psf
+    )
+    template = jl.Model("sersic galaxy", target=first, center=(0.0, 0.0))
+    columns = dict(zip(("q", "PA", "Re", "n", "Ie"), start.T[2:], strict=True))
+    columns["center"] = start[:, :2]
+    weight = np.full(len(data), meta["sigma"] ** -2)
+    last: dict = {}
+
+    def fits(n_threads: int = 1) -> None:
+        last["many"] = jl.fit_many(
+            template, data=data, weight=weight, psf=psf, start=columns, n_threads=n_threads
+        )
+
+    def result() -> dict:
+        many = last["many"]
+        names = list(many.names)
+        statuses, counts = np.unique(many.status, return_counts=True)
+        return saved_fits(many.values[:, [names.index(name) for name in PARAMETERS]]) | {
+            "status": {str(k): int(n) for k, n in zip(statuses, counts, strict=True)},
+            "n_linearize": np.asarray(many.n_linearize).tolist(),
+        }
+
+    serve(versions, {"fits": fits, "fits_2_threads": lambda: fits(2)}, result)
+
+
+PARAMETERS = ("center_x", "center_y", "q", "PA", "Re", "n", "Ie")
 
 
 def fit_case() -> None:
@@ -104,7 +143,5 @@ def fit_case() -> None:
 
 
 versions = {"jointlight": jl.__version__, "numpy": np.__version__}
-if facts["case"] == "image500":
-    image_case()
-else:
-    fit_case()
+CASES = {"image500": image_case, "demo_fit": fit_case, "stamps": stamps_case}
+CASES[facts["case"]]()

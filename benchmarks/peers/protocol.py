@@ -38,6 +38,11 @@ def saved(image: Any) -> dict[str, str]:
     return {"image": str(out)}
 
 
+def saved_fits(values: Any) -> dict[str, str]:
+    """Answers that are parameters, a row an object: where they were written."""
+    return {"values": saved(values)["image"]}
+
+
 def peak_mb() -> float:
     """Peak resident memory; not ru_maxrss, where a child starts at its parent's peak."""
     status = Path("/proc/self/status")
@@ -51,8 +56,12 @@ def serve(
     quantities: dict[str, Callable[[], Any]],
     result: Callable[[], dict[str, Any]],
     prepare: Callable[[], None] = lambda: None,
+    warm: Callable[[], Any] | None = None,
 ) -> None:
-    """Warm up, then answer the runner until it says end; `prepare` runs untimed before each."""
+    """Warm up, then answer the runner until it says end; `prepare` runs untimed before each.
+
+    Warming up is every quantity once, or `warm`.
+    """
     # Libraries may print; only this descriptor speaks to the runner.
     out = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
@@ -61,7 +70,7 @@ def serve(
         out.write(json.dumps(message) + "\n")
         out.flush()
 
-    for function in quantities.values():
+    for function in [warm] if warm else quantities.values():
         prepare()
         function()
     say({"versions": versions, "pid": os.getpid()})

@@ -8,15 +8,18 @@ relies on what the cases hold: North up, East left, one tangent plane, images ab
 
 from __future__ import annotations
 
+import os
 import sys
 
 import numpy as np
 import scipy
-from protocol import load, saved, serve
+from protocol import load, saved, saved_fits, serve
 from scipy import fft
 from scipy.optimize import least_squares
 from scipy.special import gammaincinv
 
+# Convolved pixels a side in each pixel of the image; scipy_fine.py sets it, for answers that agree.
+FINE = int(os.environ.get("SCIPY_HAND_FINE", "1"))
 OVERSAMPLE, BOX = 5, 10  # sub-pixels a side, for pixels up to BOX from the first guess
 STEP = 1e-6  # of a parameter (or of 1, where that is larger), for the forward differences
 
@@ -30,8 +33,12 @@ class Image:
     def __init__(self, band: str, guess: np.ndarray) -> None:
         meta = facts[f"{band}_meta"]
         self.data, psf = arrays[f"{band}_data"], arrays[f"{band}_psf"]
-        self.scale, self.sigma = meta["pixelscale"], meta["sigma"]
-        ny, nx = self.data.shape
+        self.scale, self.sigma = meta["pixelscale"] / FINE, meta["sigma"]
+        if FINE > 1:  # a Gaussian, whose width the case holds
+            at = np.arange(-(FINE * psf.shape[0] // 2), FINE * psf.shape[0] // 2 + 1)
+            line = np.exp(-4.0 * np.log(2.0) * (at * self.scale / meta["fwhm"]) ** 2)
+            psf = np.outer(line, line) / line.sum() ** 2
+        ny, nx = self.shape = tuple(FINE * n for n in self.data.shape)
         self.x = (np.arange(nx) - (nx - 1) / 2) * -self.scale
         self.y = ((np.arange(ny) - (ny - 1) / 2) * self.scale)[:, None]
         i, j = np.argmin(np.abs(self.y[:, 0] - guess[1])), np.argmin(np.abs(self.x - guess[0]))
@@ -42,8 +49,7 @@ class Image:
         self.half = psf.shape[0] // 2, psf.shape[1] // 2
         # Zeros beyond the image for as far as the PSF reaches, so that nothing wraps around.
         self.padded = [
-            fft.next_fast_len(n + h, real=True)
-            for n, h in zip(self.data.shape, self.half, strict=True)
+            fft.next_fast_len(n + h, real=True) for n, h in zip(self.shape, self.half, strict=True)
         ]
         kernel = np.zeros(self.padded)
         kernel[: psf.shape[0], : psf.shape[1]] = psf
@@ -59,7 +65,10 @@ class Image:
         sharp[self.box] = cells.mean(axis=(1, 3))
         ny, nx = sharp.shape
         blurred = fft.irfft2(fft.rfft2(sharp, self.padded) * self.transfer, self.padded)
-        return ie * self.scale**2 * blurred[:ny, :nx]
+        image = blurred[:ny, :nx]
+        if FINE > 1:
+            image = image.reshape(ny // FINE, FINE, nx // FINE, FINE).sum(axis=(1, 3))
+        return ie * self.scale**2 * image
 
 
 def sersic(x: np.ndarray, y: np.ndarray, v: np.ndarray) -> np.ndarray:
@@ -73,9 +82,33 @@ def sersic(x: np.ndarray, y: np.ndarray, v: np.ndarray) -> np.ndarray:
     return np.exp(-b * (r2 ** (0.5 / n) - 1))
 
 
-def start_vector(vector: str) -> np.ndarray:
-    """x, y, q, PA, Re, n and the brightness at Re in every band."""
+def start_vector(vector: str, index: int | None = None) -> np.ndarray:
+    """x, y, q, PA, Re, n and the brightness at Re in every band (of stamp `index`)."""
+    if index is not None:
+        return arrays[vector][index]
     return np.concatenate([arrays[vector][:6], arrays[f"{vector}_ie"]])
+
+
+def stamps_case() -> None:
+    """Stamps one by one; one set of grids and one PSF transform serve all of them."""
+    image = Image("s", start_vector("start", 0))
+    last: dict = {}
+
+    def fit(index: int) -> np.ndarray:
+        image.data = arrays["stamps"][index]
+        return least_squares(
+            lambda v: ((image.render(v[:6], v[6]) - image.data) / image.sigma).ravel(),
+            arrays["start"][index],
+            method="lm",
+        ).x
+
+    def fits() -> None:
+        last["values"] = [fit(i) for i in facts["chosen"]]
+
+    def result() -> dict:
+        return saved_fits(last["values"])
+
+    serve(versions, {"fits": fits}, result, warm=lambda: fit(0))
 
 
 def image_case() -> None:
@@ -139,7 +172,5 @@ def fit_case() -> None:
 
 
 versions = {"scipy": scipy.__version__, "numpy": np.__version__}
-if facts["case"] == "image500":
-    image_case()
-else:
-    fit_case()
+CASES = {"image500": image_case, "demo_fit": fit_case, "stamps": stamps_case}
+CASES[facts["case"]]()

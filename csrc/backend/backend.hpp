@@ -20,20 +20,18 @@ struct LaneSums {
   std::vector<double> chi2;       // [n_tiles], of the pixels that each owns
 };
 
-// [height] rows of [width][n_lanes], `row_stride` doubles apart.
-struct FieldsView {
-  const double* data = nullptr;
-  std::size_t row_stride = 0;
-};
-
 class Backend {
  public:
   virtual ~Backend() = default;
 
   // Model image [height][width].
   virtual void render(std::span<const TileState> states, int image, double* out) = 0;
-  // Lanes of one tile's window; valid until the next call.
-  virtual FieldsView fields(std::span<const TileState> states, int tile) = 0;
+  // One tile alone: out [height][width] of its window.
+  virtual void render_tile(std::span<const TileState> states, int tile, double* out) = 0;
+  // Sums of one tile's lanes: planes[k][y * stride + x] += weights[k] . lanes, (x, y) in its
+  // window; weights [planes][n_lanes].
+  virtual void project(std::span<const TileState> states, int tile, std::span<const double> weights,
+                       std::span<double* const> planes, std::size_t stride) = 0;
   virtual void chi2(std::span<const TileState> states, std::span<double> per_tile) = 0;
   virtual void linearize(std::span<const TileState> states, LaneSums& sums) = 0;
   virtual std::string describe() const = 0;

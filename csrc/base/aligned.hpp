@@ -38,11 +38,16 @@ class AlignedBuffer {
 
   // Contents are zero afterwards.
   void resize(std::size_t size) {
+    resize_unset(size);
+    if (size > 0) std::memset(static_cast<void*>(data_), 0, size * sizeof(T));
+  }
+
+  // Contents are whatever the memory held.
+  void resize_unset(std::size_t size) {
     release();
     if (size == 0) return;
     data_ = static_cast<T*>(::operator new(size * sizeof(T), alignment));
     size_ = size;
-    std::memset(static_cast<void*>(data_), 0, size * sizeof(T));
   }
 
   T* data() { return data_; }

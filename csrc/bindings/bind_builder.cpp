@@ -154,7 +154,8 @@ void bind_builder(py::module_& m) {
            py::arg("const"), py::arg("prior_mean"), py::arg("prior_sigma"),
            py::arg("functions") = py::list())
       .def("build", &build_scene, py::arg("n_threads") = 0,
-           py::arg("memory_mb") = static_cast<double>(default_field_bytes) / 1048576.0);
+           py::arg("memory_mb") = static_cast<double>(default_field_bytes) / 1048576.0,
+           py::arg("accuracy") = default_core_accuracy);
 }
 
 }  // namespace jointlight

@@ -11,9 +11,11 @@ py::array_t<double> covariance_columns(SceneHandle& handle, const Array& v, cons
                                        const IntArray& indices);  // bind_fit.cpp
 py::dict describe_scene(SceneHandle& handle);                     // bind_fit.cpp
 
-std::unique_ptr<SceneHandle> build_scene(const SceneSpec& spec, int n_threads, double memory_mb) {
+std::unique_ptr<SceneHandle> build_scene(const SceneSpec& spec, int n_threads, double memory_mb,
+                                         double accuracy) {
   require(memory_mb > 0.0, "memory_mb = ", memory_mb, " must be positive");
   SceneSpec copy = spec;
+  copy.core_accuracy = accuracy;
   const py::gil_scoped_release release;
   return std::make_unique<SceneHandle>(
       std::make_shared<const Scene>(std::move(copy)), n_threads,

@@ -15,4 +15,5 @@ PYBIND11_MODULE(_core, m, pybind11::mod_gil_not_used()) {
   jointlight::bind_builder(m);
   jointlight::bind_scene(m);
   jointlight::bind_stages(m);
+  jointlight::bind_batch(m);
 }

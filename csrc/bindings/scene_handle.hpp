@@ -88,7 +88,8 @@ class SceneHandle {
   std::vector<std::unique_ptr<Backend>> idle_;
 };
 
-std::unique_ptr<SceneHandle> build_scene(const SceneSpec& spec, int n_threads, double memory_mb);
+std::unique_ptr<SceneHandle> build_scene(const SceneSpec& spec, int n_threads, double memory_mb,
+                                         double accuracy);
 
 // A Python callable f(inputs) -> (values, jacobian), called with the GIL held only for the call.
 // What it raises or returns amiss makes the evaluation non-finite.

@@ -12,9 +12,9 @@
 namespace jointlight {
 namespace {
 
-// Error of the copies' polynomial beside the component's peak, and the range of what that may be
-// beside the copies' own light.
-constexpr double tolerance = 1e-7, finest = 1e-6, coarsest = 1e-2;
+// Error of the copies' polynomial beside the component's peak: of a new plan, and what a plan may
+// come to before it is replaced. And the range of what it may be beside the copies' own light.
+constexpr double planned = 1e-8, suitable = 1e-7, finest = 1e-7, coarsest = 1e-2;
 
 // Rings of copies that share a polynomial, by the last of each.
 constexpr int last_rings[] = {1, 3, wing_shells};
@@ -90,7 +90,7 @@ double relative_light(const TileView& view, const TileState& state, double core,
 }
 
 int order_for(const TileView& view, const TileState& state, double core, double half_x,
-              double half_y, int ring) {
+              double half_y, int ring, double tolerance) {
   const double S[3] = {state.S[0], state.S[1], state.S[2]}, turned[3] = {S[2], S[1], S[0]};
   const double box_x = view.transfer.box_x, box_y = view.transfer.box_y;
   const double nearest = std::min(nearest_cusp(box_x, box_y, half_x, half_y, S, ring),
@@ -139,7 +139,7 @@ CopyPlan plan_copies(const TileView& view, const TileState& state, double core, 
   plan.half_y = reach(state.y0 + shift[1], view.height) + slack;
   int first = 1;
   for (std::size_t i = 0; i < std::size(last_rings); ++i) {
-    const int n = order_for(view, state, core, plan.half_x, plan.half_y, first);
+    const int n = order_for(view, state, core, plan.half_x, plan.half_y, first, planned);
     const ChebyshevTable& table = chebyshev_table(n);
     plan.rings[i] = {last_rings[i], n, table.node.data(), table.cosine.data()};
     plan.n = std::max(plan.n, n);
@@ -163,9 +163,7 @@ bool suits_copies(const TileView& view, const TileState& state, double core) {
       reach(state.y0 + shift[1], view.height) > 1.02 * plan.half_y) {
     return false;
   }
-  // Half as many coefficients again is two and a half digits of the copies' light.
-  const int n = order_for(view, state, core, plan.half_x, plan.half_y, 1);
-  return n <= std::max(plan.rings[0].n + 4, 3 * plan.rings[0].n / 2);
+  return order_for(view, state, core, plan.half_x, plan.half_y, 1, suitable) <= plan.rings[0].n;
 }
 
 }  // namespace jointlight

@@ -6,9 +6,33 @@
 #include <limits>
 
 namespace jointlight {
+namespace {
+
+// All pixels of one claim.
+OwnedRows undivided(int width, int height, std::span<const double> weight, const Claim& claim,
+                    long& n_owned) {
+  OwnedRows rows;
+  rows.row_start.push_back(0);
+  for (int y = 0; y < height; ++y) {
+    if (y >= claim.y_begin && y < claim.y_end && claim.x_begin < claim.x_end) {
+      const double* row = weight.data() + static_cast<std::ptrdiff_t>(y) * width;
+      n_owned +=
+          std::count_if(row + claim.x_begin, row + claim.x_end, [](double w) { return w > 0.0; });
+      rows.runs.push_back({claim.x_begin, claim.x_end, claim.tile});
+    }
+    rows.row_start.push_back(static_cast<int>(rows.runs.size()));
+  }
+  return rows;
+}
+
+}  // namespace
 
 OwnedRows divide_pixels(int width, int height, std::span<const double> weight,
                         std::vector<Claim> claims, std::vector<long>& n_owned) {
+  if (claims.size() == 1) {
+    const Claim& claim = claims.front();
+    return undivided(width, height, weight, claim, n_owned[static_cast<std::size_t>(claim.tile)]);
+  }
   const auto size = static_cast<std::size_t>(width) * static_cast<std::size_t>(height);
   std::vector<int> owner(size, -1), rank(size, std::numeric_limits<int>::max());
   std::vector<double> distance(size, std::numeric_limits<double>::infinity());

@@ -247,6 +247,11 @@ std::vector<double> ParameterMap::to_internal(std::span<const double> natural) c
 
 std::vector<double> ParameterMap::to_natural(std::span<const double> x) const {
   std::vector<double> v(x.begin(), x.end());
+  fill_natural(x, v);
+  return v;
+}
+
+void ParameterMap::fill_natural(std::span<const double> x, std::span<double> v) const {
   for (std::size_t i = 0; i < v.size(); ++i) {
     if (kind_[i] == Kind::logarithm) v[i] = std::exp(x[i]);
   }
@@ -268,7 +273,6 @@ std::vector<double> ParameterMap::to_natural(std::span<const double> x) const {
     double& pa = v[at(t.pa)];
     pa -= 180.0 * std::floor(pa / 180.0);
   }
-  return v;
 }
 
 void ParameterMap::natural_row(std::span<const double> x, int i, int columns[3], double values[3],
@@ -300,7 +304,8 @@ void ParameterMap::evaluate(std::span<const double> values, bool internal,
                             ParameterState& state) const {
   state.valid =
       std::all_of(values.begin(), values.end(), [](double v) { return std::isfinite(v); });
-  state.natural = internal ? to_natural(values) : std::vector<double>(values.begin(), values.end());
+  state.natural.assign(values.begin(), values.end());
+  if (internal) fill_natural(values, state.natural);
   state.slots = spec_.constants;
   state.coefficients = spec_.coefficients;
   for (int slot = 0; slot < spec_.n_slots; ++slot) {
@@ -346,6 +351,13 @@ void ParameterMap::evaluate(std::span<const double> values, bool internal,
 double ParameterMap::prior_residual(std::size_t i, double value) const {
   const double residual = value - spec_.prior_mean[i];
   return is_angle_[i] != 0 ? residual - 180.0 * std::round(residual / 180.0) : residual;
+}
+
+bool ParameterMap::is_linear(int i) const {
+  if (kind_[static_cast<std::size_t>(i)] != Kind::identity) return false;
+  return std::none_of(spec_.functions.begin(), spec_.functions.end(), [&](const FunctionTie& tie) {
+    return std::find(tie.inputs.begin(), tie.inputs.end(), i) != tie.inputs.end();
+  });
 }
 
 double ParameterMap::prior_chi2(const ParameterState& state, int i) const {

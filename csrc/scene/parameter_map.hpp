@@ -69,6 +69,9 @@ class ParameterMap {
   int row_end(int slot) const { return spec_.row_start[static_cast<std::size_t>(slot) + 1]; }
   int free_index(int entry) const { return spec_.indices[static_cast<std::size_t>(entry)]; }
 
+  // Whether every slot is linear in coordinate i, with constant coefficients.
+  bool is_linear(int i) const;
+
   // Gaussian priors: their chi2, their part of the gradient, and their contributions to J^T W J by
   // add(i, j, h). On a position angle they repeat every 180 degrees.
   double prior_chi2(const ParameterState& state, int i) const;  // of coordinate i
@@ -100,6 +103,9 @@ class ParameterMap {
   std::vector<std::vector<int>> chart_groups() const;
 
  private:
+  // v, equal to x so far, where a chart makes it differ.
+  void fill_natural(std::span<const double> x, std::span<double> v) const;
+
   enum class Kind : std::uint8_t { identity, logarithm, shear, shear_pair, fold };
   // q and PA share a chart; scale = -1 for a pair.
   struct Triple {

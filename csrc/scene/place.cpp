@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "base/stage_clock.hpp"
+#include "scene/core_table.hpp"
 #include "scene/scene.hpp"
 #include "scene/transform_table.hpp"
 
@@ -83,10 +84,13 @@ void Scene::place_tiles(const ParameterState& parameters, bool internal,
     if (!internal) geometry.chart = ShapeChart::ellipse;
     state.visible = evaluate_geometry(geometry, slots, state, chains[i]);
     if (state.visible && view.renderer == Renderer::fourier) {
-      // Beyond this a copy's core would lie in the window.
+      // Beyond this a copy's core would lie in the window; a core would lie beyond its box.
       const double far_x = std::max(state.x0, view.width - 1 - state.x0);
       const double far_y = std::max(state.y0, view.height - 1 - state.y0);
-      state.visible = far_x < view.transfer.box_x - 1 && far_y < view.transfer.box_y - 1;
+      const double x = state.x0 - view.drawn.x0, y = state.y0 - view.drawn.y0;
+      state.visible = view.core.taper > 0.0
+                          ? x > 0.0 && y > 0.0 && x < view.transfer.box_x && y < view.transfer.box_y
+                          : far_x < view.transfer.box_x - 1 && far_y < view.transfer.box_y - 1;
     }
     if (!state.visible) {
       for (double& v : state.value) v = 0.0;
@@ -108,13 +112,24 @@ void Scene::place_tiles(const ParameterState& parameters, bool internal,
                           std::max(std::abs(view.transfer.y_min), view.transfer.y_max) /
                           view.transfer.box_y;
     const TransformTable& table = transform_table(tile.geometry.profile);
-    const double low = step * step * smallest;
+    double low = step * step * smallest;
+    if (view.core.taper > 0.0) {
+      state.taper = core_taper(view, state);
+      low = std::pow(core_kappa / state.taper, 2);
+    }
     const double high = (kx_max * kx_max + ky_max * ky_max) * largest;
-    const std::size_t needed = TransformTable::size(low, high);
+    const std::size_t far_size = TransformTable::size(low, high);
+    const std::size_t needed = far_size + (state.taper > 0.0 ? core_table_size() : 0);
     if (place.table.size() < needed) place.table.resize(needed + needed / 8);
     table.fill(state.shape, low, high, place.table.data(), state.table);
     state.has_table = true;
-    wing_tail(profile_registry()[at(tile.geometry.profile)], view.transfer, state);
+    const ProfileInfo& profile = profile_registry()[at(tile.geometry.profile)];
+    if (state.taper > 0.0) {
+      fill_core_table(profile, state.shape, state.taper, place.table.data() + far_size,
+                      state.table);
+    } else {
+      wing_tail(profile, view.transfer, state);
+    }
   }
 }
 

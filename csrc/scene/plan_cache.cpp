@@ -10,6 +10,7 @@ namespace {
 
 constexpr std::size_t shared_idle_bytes = std::size_t{32} << 20;
 constexpr std::size_t most_extents = 16384;
+constexpr std::size_t most_filters = 4096;
 
 // Two multiply-and-fold hashes with different odd constants.
 class Hash {
@@ -83,6 +84,20 @@ std::shared_ptr<const FftPlan> PlanCache::fft(int size) {
   auto& slot = ffts_[size];
   if (!slot) slot = std::make_shared<const FftPlan>(size);
   return slot;
+}
+
+std::shared_ptr<const RestFilter> PlanCache::rest_filter(const PsfKey& psf_key, const Psf& psf,
+                                                         double accuracy) {
+  const std::pair key{psf_key, accuracy};
+  {
+    const std::lock_guard lock(mutex_);
+    const auto found = rest_filters_.find(key);
+    if (found != rest_filters_.end()) return found->second;
+  }
+  auto made = std::make_shared<const RestFilter>(make_rest_filter(psf, accuracy));
+  const std::lock_guard lock(mutex_);
+  if (rest_filters_.size() >= most_filters) rest_filters_.clear();
+  return rest_filters_.emplace(key, std::move(made)).first->second;
 }
 
 void PlanCache::drop_idle() {

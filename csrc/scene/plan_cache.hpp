@@ -12,9 +12,11 @@
 #include <memory>
 #include <mutex>
 #include <tuple>
+#include <utility>
 
 #include "base/fft_plan.hpp"
 #include "scene/psf.hpp"
+#include "scene/rest_filter.hpp"
 
 namespace jointlight {
 
@@ -32,6 +34,7 @@ class PlanCache {
   PsfExtent extent(const PsfKey& key, const Psf& psf);
   std::shared_ptr<const Transfer> transfer(const PsfKey& key, const Psf& psf, int box_x, int box_y);
   std::shared_ptr<const FftPlan> fft(int size);
+  std::shared_ptr<const RestFilter> rest_filter(const PsfKey& key, const Psf& psf, double accuracy);
 
   // The one of this process.
   static PlanCache& shared();
@@ -51,6 +54,7 @@ class PlanCache {
   std::map<TransferKey, std::list<Entry>::iterator> found_;
   std::map<PsfKey, PsfExtent> extents_;
   std::map<int, std::shared_ptr<const FftPlan>> ffts_;
+  std::map<std::pair<PsfKey, double>, std::shared_ptr<const RestFilter>> rest_filters_;
 };
 
 }  // namespace jointlight

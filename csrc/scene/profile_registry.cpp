@@ -22,6 +22,15 @@ ProfileInfo describe() {
   info.amplitude_name = Profile::amplitude_name;
   if constexpr (requires { Profile::shape_origin; }) info.shape_origin = Profile::shape_origin;
   info.log_mellin = &Profile::log_mellin;
+  info.brightness = [](const double* shape, int count, const double* r2, double* value,
+                       double (*by_shape)[2]) {
+    const auto constants = Profile::prepare(shape);
+    for (int i = 0; i < count; ++i) {
+      double slope = 0.0;
+      by_shape[i][0] = by_shape[i][1] = 0.0;
+      Profile::template brightness<double>(constants, r2[i], value[i], slope, by_shape[i]);
+    }
+  };
   info.light_within = [](const double* shape, int count, const double* r2, double* brightness,
                          double* enclosed, double (*by_shape)[2]) {
     const auto constants = Profile::prepare(shape);

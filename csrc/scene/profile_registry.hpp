@@ -18,6 +18,9 @@ struct ProfileInfo {
   double shape_origin = 0.0;  // shapes are tabulated in ln(shape - origin)
   // log of the Mellin transform integral_0^inf r^(s-1) I(r) dr
   std::complex<double> (*log_mellin)(const double* shape, std::complex<double> s) = nullptr;
+  // I and its derivatives by shape at `count` values of R^2.
+  void (*brightness)(const double* shape, int count, const double* r2, double* value,
+                     double (*by_shape)[2]) = nullptr;
   // At `count` values of R^2: I, integral_0^R r I dr and the integral's derivatives by shape.
   void (*light_within)(const double* shape, int count, const double* r2, double* brightness,
                        double* enclosed, double (*by_shape)[2]) = nullptr;

@@ -93,6 +93,8 @@ void Scene::divide_images(const std::vector<TileState>& states) {
 }
 
 void Scene::validate() const {
+  require(spec_.core_accuracy >= 0.0 && spec_.core_accuracy <= 1e-3,
+          "accuracy = ", spec_.core_accuracy, " must lie in [0, 1e-3]");
   require(!spec_.images.empty(), "a scene needs at least one image");
   require(!spec_.tiles.empty(), "a scene needs at least one tile");
   for (std::size_t i = 0; i < spec_.images.size(); ++i) {
@@ -194,6 +196,10 @@ bool Scene::covers(std::span<const TileState> states) const {
   for (std::size_t t = 0; t < views_.size(); ++t) {
     const TileView& view = views_[t];
     if (view.renderer != Renderer::fourier || !states[t].visible) continue;
+    if (view.core.taper > 0.0) {
+      if (!core_suits(view, states[t])) return false;
+      continue;
+    }
     const double q = std::min(1.1 * axis_ratio(states[t].S), 1.0);
     if (box_size(spec_.tiles[t], view.width, states[t].x0, q, -1.0) > view.transfer.box_x ||
         box_size(spec_.tiles[t], view.height, states[t].y0, q, -1.0) > view.transfer.box_y ||
@@ -225,6 +231,7 @@ TileState Scene::plan_tile(std::size_t index, const ParameterState& start) {
   tile.geometry.window_origin[0] = tile.x_begin;
   tile.geometry.window_origin[1] = tile.y_begin;
   view.row_stride = at(view.width) * n_lanes;
+  view.drawn = {0, 0, 0, view.width, 0, view.height};
   const ComponentKind kind = tile.geometry.kind;
   if (kind == ComponentKind::flat_sky || kind == ComponentKind::plane_sky) {
     view.renderer = Renderer::sky;
@@ -257,20 +264,27 @@ TileState Scene::plan_tile(std::size_t index, const ParameterState& start) {
   const auto box = [&](int size, double centre) {
     return FftPlan::good_size(box_size(tile, size, centre, axis_ratio(state.S), 0.08 * size + 3.0));
   };
-  const int box_x = box(view.width, state.x0), box_y = box(view.height, state.y0);
+  int box_x = box(view.width, state.x0), box_y = box(view.height, state.y0);
+  int core_x = 0, core_y = 0;
+  const bool in_parts = plan_core(tile, state, box_x, box_y, view, core_x, core_y);
+  if (in_parts) {
+    box_x = core_x;
+    box_y = core_y;
+  }
   const Transfer& t = transfer(tile.psf, box_x, box_y);
   view.transfer = t.view();
   folds_[index] = t.folds();
   view.fft_x = fft(box_x).view();
   view.fft_y = fft(box_y).view();
-  if (kind == ComponentKind::profile) {
+  if (kind == ComponentKind::profile && !in_parts) {
     const double slack = 2.0 + 0.02 * std::max(view.width, view.height);
     view.copies =
         plan_copies(view, state, psf_extents_[at(tile.psf)].core, slack, copy_blurs_[index]);
   }
   // Rows hold half spectra first and pixels afterwards; an odd multiple of a cache line avoids
   // rows that alias in the cache.
-  const std::size_t columns = at(std::max(view.width, 2 * view.transfer.n_columns));
+  const std::size_t columns =
+      at(std::max(view.drawn.x_end - view.drawn.x_begin, 2 * view.transfer.n_columns));
   view.row_stride = (columns | 1U) * n_lanes;
   return state;
 }

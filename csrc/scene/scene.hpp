@@ -16,6 +16,7 @@
 #include "scene/parameter_map.hpp"
 #include "scene/plan_cache.hpp"
 #include "scene/psf.hpp"
+#include "scene/rest_filter.hpp"
 
 namespace jointlight {
 
@@ -38,6 +39,7 @@ struct SceneSpec {
   std::vector<Psf> psfs;
   std::vector<TileSpec> tiles;
   ParameterSpec parameters;
+  double core_accuracy = default_core_accuracy;  // 0 = one box, whatever the window
 };
 
 // Two tiles of one image that share pixels (a <= b; a == b for a tile with itself).
@@ -53,6 +55,19 @@ struct TilePlace {
   bool known = false;
 };
 
+// Splines from a grid of the rest to a range of pixels along one axis.
+struct RestAxis {
+  int nodes = 0;
+  double low = 0.0;             // window pixels of node 0
+  std::vector<int> cell;        // [pixels]
+  std::vector<double> weights;  // [pixels][rest_taps]
+};
+
+// Taper of a tile's core at one state, units of the scale, and whether the plan suits it
+// (core_plan.cpp).
+double core_taper(const TileView& view, const TileState& state);
+bool core_suits(const TileView& view, const TileState& state);
+
 class Scene {
  public:
   explicit Scene(SceneSpec spec);
@@ -61,7 +76,7 @@ class Scene {
 
   const std::vector<ImageSpec>& images() const { return spec_.images; }
   const std::vector<TileSpec>& tiles() const { return spec_.tiles; }
-  const std::vector<TileView>& views() const { return views_; }  // `fields` left null
+  const std::vector<TileView>& views() const { return views_; }  // memory left null
   const std::vector<TilePair>& pairs() const { return pairs_; }
   const std::vector<std::vector<int>>& image_tiles() const { return image_tiles_; }
   const std::vector<std::vector<int>>& image_pairs() const { return image_pairs_; }
@@ -88,6 +103,10 @@ class Scene {
   void validate() const;
   TileState plan_tile(std::size_t index, const ParameterState& start);
   int box_size(const TileSpec& tile, int size, double centre, double q, double slack) const;
+  bool plan_core(const TileSpec& tile, const TileState& state, int full_x, int full_y,
+                 TileView& view, int& box_x, int& box_y);
+  RestGrid rest_grid(const int range[4], double step, const double* filter);
+  const RestAxis& rest_axis(int begin, int end, double step);
   void find_pairs();
   void divide_images(const std::vector<TileState>& states);
   bool follows_parameters(const TileSpec& tile) const;
@@ -108,6 +127,8 @@ class Scene {
   std::map<std::tuple<int, int, int>, std::shared_ptr<const Transfer>> transfers_;
   std::map<int, std::shared_ptr<const FftPlan>> ffts_;
   std::vector<CopyBlur> copy_blurs_;  // [tiles]
+  std::map<int, std::shared_ptr<const RestFilter>> rest_filters_;
+  std::map<std::tuple<int, int, double>, RestAxis> rest_axes_;
 };
 
 }  // namespace jointlight

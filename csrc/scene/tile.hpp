@@ -63,6 +63,40 @@ struct CopyPlan {
   double blur_xy = 0.0;
 };
 
+// A large window is drawn in two parts (stages/core_box.hpp): the profile's tapered core through a
+// box around the source, and the smooth rest on grids that the PSF's filter and a spline take to
+// the pixels, row by row where they are used.
+inline constexpr int rest_reach = 3;  // nodes that the filter reaches
+inline constexpr int rest_filter_size = 2 * rest_reach + 1;
+inline constexpr int rest_taps = 6;  // of the quintic B-spline
+
+struct RestGrid {
+  double step = 0.0;                // pixels between nodes; 0 = no such grid
+  int nx = 0, ny = 0;               // nodes
+  double x_low = 0.0, y_low = 0.0;  // window pixels of node 0
+  // Pixels of the window that it serves
+  int x_begin = 0, x_end = 0, y_begin = 0, y_end = 0;
+  // For each such pixel along an axis: first of the rest_taps nodes, and the spline there
+  const int *cell_x = nullptr, *cell_y = nullptr;
+  const double *weights_x = nullptr, *weights_y = nullptr;  // [.][rest_taps]
+  // PSF about its shift, over the spline's response: [rest_filter_size (y)][rest_filter_size (x)]
+  const double* filter = nullptr;
+  double* filtered = nullptr;  // [ny][nx][n_lanes], the rest under the PSF over the spline
+};
+
+struct CorePlan {
+  double taper = 0.0;     // in units of the profile's scale, 0 = the whole profile in one box
+  double least_px = 0.0;  // least minor radius of the taper for which the grids suffice, pixels
+  double shift[2] = {};   // of the PSF
+  RestGrid fine, coarse;  // around the box, and beyond (none where fine serves the window)
+};
+
+// The part of the window that is drawn through the Fourier box.
+struct DrawnBox {
+  int x0 = 0, y0 = 0;                                  // window pixel of the box's first
+  int x_begin = 0, x_end = 0, y_begin = 0, y_end = 0;  // window pixels
+};
+
 enum class Renderer : std::uint8_t { fourier, pixel, sky };
 
 // Radial transform f(rho) of one profile at one shape, rho^2 = k^T S k: quintic pieces on a
@@ -74,6 +108,11 @@ struct RadialTable {
   int n_intervals = 0;
   const double* coefficients = nullptr;  // [n_intervals][degree + 1][columns]
   double at_zero[columns] = {};          // at rho = 0: f, 0, df/dshape...
+  // Below rho^2 = near_end2, if any, quintic pieces on a uniform grid in rho; columns f,
+  // (df/drho) / 2, df/dshape.
+  int near_intervals = 0;
+  double near_end2 = 0.0, near_inverse_step = 0.0;
+  const double* near_coefficients = nullptr;  // [near_intervals][degree + 1][columns]
 };
 
 // One run of frequencies j_y in [y_begin, y_end) at fixed extended j_x, to be folded into box
@@ -111,6 +150,7 @@ struct TileState {
   RadialTable table;
   bool has_table = false;      // false: point source, f = 1
   bool visible = true;         // false: centre outside what the plan covers
+  double taper = 0.0;          // of the core, units of the scale; 0 = none
   double tail[n_lanes] = {};   // light of the copies beyond the summed shells
   double value[n_lanes] = {};  // image = value . lanes
 };
@@ -121,9 +161,11 @@ struct TileView {
   int x0 = 0, y0 = 0;          // window origin in the image
   int width = 0, height = 0;   // window size
   std::size_t row_stride = 0;  // doubles per row of the fields
-  double* fields = nullptr;    // [height][row_stride], lanes interleaved
+  double* fields = nullptr;    // [drawn rows][row_stride], lanes of the drawn pixels interleaved
   WingPlan wings;
   CopyPlan copies;
+  CorePlan core;
+  DrawnBox drawn;
   TransferView transfer;
   FftView fft_x, fft_y;
   double sky_map[6] = {};  // plane offset = (a + b x + c y, d + e x + f y), arcsec

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "scene/transform_table.hpp"
 
+#include <pthread.h>
+
 #include <algorithm>
 #include <cmath>
 #include <complex>
@@ -230,13 +232,44 @@ double TransformTable::flux_factor(const double* shape, double* by_shape) const 
   return value;
 }
 
+namespace {
+
+// Never destroyed: threads may still use them when the process ends. Held across fork(), so that a
+// child never finds one locked by a thread that it does not have.
+struct SharedTables {
+  std::mutex mutex;
+  std::vector<std::unique_ptr<TransformTable>> tables{profile_registry().size()};
+
+  static SharedTables& get() {
+    static SharedTables* const shared = [] {
+      pthread_atfork([] { get().lock_all(); }, [] { get().unlock_all(); },
+                     [] { get().unlock_all(); });
+      return new SharedTables;
+    }();
+    return *shared;
+  }
+
+ private:
+  void lock_all() {
+    mutex.lock();
+    for (const auto& table : tables) {
+      if (table) table->lock();
+    }
+  }
+  void unlock_all() {
+    for (const auto& table : tables) {
+      if (table) table->unlock();
+    }
+    mutex.unlock();
+  }
+};
+
+}  // namespace
+
 const TransformTable& transform_table(int profile) {
-  // Never destroyed: threads may still use them when the process ends.
-  static auto& mutex = *new std::mutex;
-  static auto& tables = *new std::vector<std::unique_ptr<TransformTable>>;
-  const std::lock_guard lock(mutex);
-  if (tables.empty()) tables.resize(profile_registry().size());
-  auto& slot = tables[static_cast<std::size_t>(profile)];
+  SharedTables& shared = SharedTables::get();
+  const std::lock_guard lock(shared.mutex);
+  auto& slot = shared.tables[static_cast<std::size_t>(profile)];
   if (!slot) {
     slot = std::make_unique<TransformTable>(profile_registry()[static_cast<std::size_t>(profile)]);
   }

@@ -38,6 +38,10 @@ class TransformTable {
   // f(0) = flux of unit amplitude and unit scale radius; derivatives by shape.
   double flux_factor(const double* shape, double* by_shape) const;
 
+  // No nodes are made in between.
+  void lock() const { mutex_.lock(); }
+  void unlock() const { mutex_.unlock(); }
+
  private:
   struct Node {
     std::vector<double> f;  // [n_u][3]: f, df/du, d2f/du2 with u = ln rho^2

@@ -66,6 +66,7 @@ class Fit {
 
   void iterate();
   void evaluate(Point& point, bool derivatives);
+  void divide_among(const std::vector<const Descent*>& trying);
   void step(std::vector<Descent*>& trying, bool returning);
   void share_time(const std::vector<Component*>& at_work, double since);
   void record(std::span<Descent* const> trying);
@@ -91,6 +92,7 @@ class Fit {
   const std::size_t n_;
   std::vector<double> lower_, upper_, max_step_;  // [n], max_step_ may be empty
   std::vector<std::uint8_t> active_;              // [n]
+  std::vector<int> group_;                        // [n] region that is being tried, -1 = none
   Point best_, trial_;
   std::deque<Component> components_;
   std::vector<std::uint8_t> free_part_;  // [parts] 1: belongs to a component
@@ -118,6 +120,7 @@ Fit::Fit(Problem& problem, std::vector<double> x0, const LMOptions& options,
   }
   active_.assign(n_, 1);
   if (!active.empty()) active_.assign(active.begin(), active.end());
+  group_.assign(n_, -1);
   const auto n_parts = static_cast<std::size_t>(problem.n_parts());
   best_ = {std::move(x0), std::vector<double>(n_),
            std::vector<double>(problem.pattern().row.size()), std::vector<double>(n_parts, nan)};
@@ -136,6 +139,7 @@ void Fit::evaluate(Point& point, bool derivatives) {
   if (derivatives) {
     ++outcome_.n_linearize;
     total = problem_.linearize(point.x, point.g, point.h);
+    problem_.refine(group_, point.x, point.g, point.h);
   } else {
     ++outcome_.n_chi2;
     total = problem_.chi2(point.x);
@@ -198,8 +202,19 @@ void Fit::keep(const Descent& d) {
   }
 }
 
+// Coordinates that may move, by region.
+void Fit::divide_among(const std::vector<const Descent*>& trying) {
+  std::fill(group_.begin(), group_.end(), -1);
+  for (std::size_t k = 0; k < trying.size(); ++k) {
+    for (const int i : trying[k]->region().coordinates) {
+      group_[static_cast<std::size_t>(i)] = static_cast<int>(k);
+    }
+  }
+}
+
 // One trial of every region in `trying`, whose proposals are in trial_.x.
 void Fit::step(std::vector<Descent*>& trying, bool returning) {
+  divide_among({trying.begin(), trying.end()});
   double chance = 0.0;
   for (const Descent* d : trying) chance = std::max(chance, d->chance());
   const bool at_once = returning || chance > 1.0 - 1.0 / std::max(1.0, problem_.cost_ratio());
@@ -258,6 +273,9 @@ void Fit::iterate() {
     for (const int part : region.parts) free_part_[static_cast<std::size_t>(part)] = 1;
     components_.emplace_back(std::move(region), box(), options_);
   }
+  std::vector<const Descent*> all;
+  for (const Component& c : components_) all.push_back(&c.whole());
+  divide_among(all);
   evaluate(best_, true);
   for (Component& c : components_) c.begin(best_.view(true));
   linearized_ = true;
@@ -302,6 +320,7 @@ bool Fit::renew(bool ended) {
   };
   if (ended && std::none_of(components_.begin(), components_.end(), success)) return false;
   if (!problem_.renew(best_.x, ended)) return false;
+  divide_among({});
   unite();
   read_box();
   for (std::size_t i = 0; i < n_; ++i) best_.x[i] = std::clamp(best_.x[i], lower_[i], upper_[i]);
@@ -315,6 +334,7 @@ void Fit::unite() {
   const auto divided = [](const Component& c) { return c.divided(); };
   if (std::none_of(components_.begin(), components_.end(), divided)) return;
   bool seen = true;
+  divide_among({});
   try {
     trial_.x = best_.x;
     evaluate(trial_, true);

@@ -18,6 +18,7 @@ NormalLayout::NormalLayout(const Scene& scene) {
   list_columns(scene);
   divide(scene);
   make_pattern(scene);
+  find_linear(scene);
 }
 
 void NormalLayout::list_columns(const Scene& scene) {
@@ -39,6 +40,33 @@ void NormalLayout::list_columns(const Scene& scene) {
       }
     }
     tiles.push_back(std::move(columns));
+  }
+}
+
+void NormalLayout::find_linear(const Scene& scene) {
+  const ParameterMap& map = scene.parameters();
+  amplitude.assign(at(map.n_free()), 0);
+  for (const ImageSpec& image : scene.images()) {
+    if (image.likelihood != Likelihood::gaussian) return;
+  }
+  std::vector<std::uint8_t> used(amplitude.size(), 0), other(amplitude.size(), 0);
+  for (const TileSpec& tile : scene.tiles()) {
+    const ComponentKind kind = tile.geometry.kind;
+    const bool sky = kind == ComponentKind::flat_sky || kind == ComponentKind::plane_sky;
+    for (std::size_t s = 0; s < tile.slots.size(); ++s) {
+      const bool is_amplitude = !sky && static_cast<int>(s) == tile.geometry.n_slots - 1;
+      for (int e = map.row_begin(tile.slots[s]); e < map.row_end(tile.slots[s]); ++e) {
+        const auto i = at(map.free_index(e));
+        used[i] = 1;
+        if (is_amplitude) amplitude[i] = 1;
+        if (!sky && !is_amplitude) other[i] = 1;
+      }
+    }
+  }
+  for (std::size_t i = 0; i < used.size(); ++i) {
+    const bool is_linear = used[i] != 0 && other[i] == 0 && map.is_linear(static_cast<int>(i));
+    if (is_linear) linear.push_back(static_cast<int>(i));
+    if (!is_linear) amplitude[i] = 0;
   }
 }
 

@@ -3,6 +3,7 @@
 // the coordinates divide among sources. Made once a scene, shared by all who evaluate it.
 #pragma once
 
+#include <cstdint>
 #include <vector>
 
 #include "scene/scene.hpp"
@@ -23,6 +24,11 @@ struct NormalLayout {
   SparsePattern pattern;
   std::vector<std::vector<int>> positions;  // [pair][ia * n_b + ib] into the pattern's values
 
+  // Coordinates that every model image is linear in, and [n_free] which of those are amplitudes of
+  // sources. None where a likelihood is not Gaussian.
+  std::vector<int> linear;
+  std::vector<std::uint8_t> amplitude;
+
   int n_sources = 0;
   std::vector<std::vector<int>> source_coordinates;  // [source] all that its pixels change with
   std::vector<int> home;                             // [n_free] first source that follows it
@@ -32,6 +38,7 @@ struct NormalLayout {
   void list_columns(const Scene& scene);
   void make_pattern(const Scene& scene);
   void divide(const Scene& scene);
+  void find_linear(const Scene& scene);
 };
 
 }  // namespace jointlight

@@ -40,6 +40,13 @@ class Problem {
   // implementation may keep what it rendered there.
   virtual double linearize(std::span<const double> x, std::span<double> g, std::span<double> h) = 0;
 
+  // After linearize(x, g, h): moves coordinates in which the residuals are linear to where chi2 is
+  // least for given others (Golub & Pereyra 1973), without evaluating anything anew unless rounding
+  // asks for it, and brings g, h and parts() there. group [n]: coordinates of one group share no
+  // part with those of another and do not depend on them; -1 = does not move.
+  virtual void refine(std::span<const int> /*group*/, std::span<double> /*x*/,
+                      std::span<double> /*g*/, std::span<double> /*h*/) {}
+
   // Cost of linearize() over that of chi2(). It decides when a trial point is linearised at once:
   // when its chance of acceptance exceeds 1 - 1/ratio. 1 always linearises, infinity never.
   virtual double cost_ratio() const { return 3.0; }

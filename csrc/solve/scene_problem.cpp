@@ -73,17 +73,23 @@ double SceneProblem::chi2(std::span<const double> x) {
 
 double SceneProblem::linearize(std::span<const double> x, std::span<double> g,
                                std::span<double> h) {
-  std::fill(g.begin(), g.end(), 0.0);
-  std::fill(h.begin(), h.end(), 0.0);
   prepare(x);
   backend_->linearize(tiles_, sums_);
+  finish_normal(x, g, h);
+  return sum_parts(x);
+}
+
+// Lane sums at the current state -> normal equations, priors included.
+void SceneProblem::finish_normal(std::span<const double> x, std::span<double> g,
+                                 std::span<double> h) {
+  std::fill(g.begin(), g.end(), 0.0);
+  std::fill(h.begin(), h.end(), 0.0);
   fill_columns();
   fold(g, h);
   const SparsePattern& entries = pattern();
   scene_->parameters().add_priors(x, internal_, state_, g, [&](int i, int j, double value) {
     h[at(entries.find(i, j))] += value;
   });
-  return sum_parts(x);
 }
 
 // Chain rule of every tile at the current state: lanes -> slots -> free coordinates.
@@ -174,13 +180,7 @@ void SceneProblem::render_tiles(std::span<const double> x, std::span<const int> 
       std::fill_n(out[k], size, std::numeric_limits<double>::quiet_NaN());
       continue;
     }
-    const double* value = tiles_[at(tiles[k])].value;
-    const FieldsView fields = backend_->fields(tiles_, tiles[k]);
-    for (std::size_t p = 0; p < size; ++p) {
-      const double* lanes = fields.data + p / width * fields.row_stride + p % width * n_lanes;
-      out[k][p] = 0.0;
-      for (std::size_t i = 0; i < n_lanes; ++i) out[k][p] += value[i] * lanes[i];
-    }
+    backend_->render_tile(tiles_, tiles[k], out[k]);
   }
 }
 
@@ -196,20 +196,11 @@ void SceneProblem::jacobian(std::span<const double> x, int image, double* out) {
   for (int t : scene_->image_tiles()[at(image)]) {
     const TileView& view = scene_->views()[at(t)];
     const std::vector<int>& free = layout_->tiles[at(t)].free;
-    const FieldsView fields = backend_->fields(tiles_, t);
-    for (int y = 0; y < view.height; ++y) {
-      const double* row = fields.data + at(y) * fields.row_stride;
-      const std::size_t offset = at(view.y0 + y) * at(spec.width) + at(view.x0);
-      for (std::size_t c = 0; c < free.size(); ++c) {
-        double* plane = out + at(free[c]) * size + offset;
-        for (std::size_t i = 0; i < n_lanes; ++i) {
-          const double weight = columns_[at(t)][c * n_lanes + i];
-          if (weight == 0.0) continue;
-          for (std::size_t px = 0; px < at(view.width); ++px)
-            plane[px] += weight * row[px * n_lanes + i];
-        }
-      }
+    std::vector<double*> planes;
+    for (const int column : free) {
+      planes.push_back(out + at(column) * size + at(view.y0) * at(spec.width) + at(view.x0));
     }
+    backend_->project(tiles_, t, columns_[at(t)], planes, at(spec.width));
   }
 }
 

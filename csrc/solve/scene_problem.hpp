@@ -25,6 +25,8 @@ class SceneProblem final : public Problem {
   const SparsePattern& pattern() const override { return layout_->pattern; }
   double chi2(std::span<const double> x) override;
   double linearize(std::span<const double> x, std::span<double> g, std::span<double> h) override;
+  void refine(std::span<const int> group, std::span<double> x, std::span<double> g,
+              std::span<double> h) override;          // scene_refine.cpp
   double cost_ratio() const override { return 1.0; }  // chi2 renders the same lanes
   std::span<const double> max_step() const override { return scene_->parameters().max_step(); }
   void progress(const IterationRecord& record, std::span<const double> x) override;
@@ -63,10 +65,29 @@ class SceneProblem final : public Problem {
   std::function<bool(std::span<double>, bool)> on_renew;
 
  private:
+  // chi2 as a quadratic in the linear coordinates of one group: chi2 + 2 slope.step + step.H.step
+  struct Subsystem {
+    struct Entry {
+      int row, column;  // into the coordinates
+      double value;
+    };
+
+    void multiply(const std::vector<double>& v, std::vector<double>& out) const;  // H v
+    void solve(const std::vector<std::uint8_t>& fixed);
+
+    std::vector<int> coordinates;
+    std::vector<Entry> entries;                        // of one triangle of H
+    std::vector<double> diagonal, slope, step, image;  // image = H step
+    double chi2 = 0.0;
+  };
+
+  double best_step(Subsystem& system, std::span<const double> x) const;
   // False if nothing could be drawn as asked.
   bool prepare(std::span<const double> x);
   void fill_columns();
   void fold(std::span<double> g, std::span<double> h) const;
+  void finish_normal(std::span<const double> x, std::span<double> g, std::span<double> h);
+  void shift_amplitudes(std::span<const double> step);  // scene_refine.cpp
   double sum_parts(std::span<const double> x);
 
   std::shared_ptr<const Scene> scene_;

@@ -47,6 +47,10 @@ JL_INLINE void accumulate_own(const double* JL_RESTRICT a, const double* JL_REST
 // model[x] += value . lanes, over the leading n_value lanes
 JL_INLINE void add_model(const double* JL_RESTRICT a, const double* value, int n_value, int n,
                          double* JL_RESTRICT model) {
+  if (n_value == 1) {
+    for (int x = 0; x < n; ++x) model[x] += value[0] * a[static_cast<std::ptrdiff_t>(x) * n_lanes];
+    return;
+  }
   for (int x = 0; x < n; ++x) {
     const double* p = a + static_cast<std::ptrdiff_t>(x) * n_lanes;
     double s = 0.0;

@@ -31,6 +31,7 @@ void render_tile(Worker& worker, const TileView& view, const TileState& state) {
   worker.columns(view, state);                        // transform x PSF, back along y
   worker.rows(view);                                  // back along x
   if (view.copies.n > 0) worker.copies(view, state);  // what the box's periodicity brought in
+  if (view.core.taper > 0.0) worker.rest(view, state);
 }
 
 template <class Exec>

@@ -54,10 +54,30 @@ inline SpectrumWeights spectrum_weights(const TileState& tile) {
   return w;
 }
 
+typedef double Quad __attribute__((vector_size(32)));
+
+// The near part of a table (RadialTable), where it has one.
+JL_INLINE void near_transform(const RadialTable& table, int n, const double* JL_RESTRICT rho2,
+                              double* JL_RESTRICT out) {
+  const double top = static_cast<double>(table.near_intervals) - 1e-9;
+  for (int i = 0; i < n; ++i) {
+    if (!(rho2[i] < table.near_end2)) continue;
+    const double rho = std::sqrt(rho2[i]);
+    double t = rho * table.near_inverse_step;
+    t = t > top ? top : t;
+    const int k = static_cast<int>(t);
+    t -= k;
+    const auto* c = reinterpret_cast<const Quad*>(
+        table.near_coefficients + static_cast<std::size_t>(k) * 6 * RadialTable::columns);
+    const Quad scale = {1.0, rho, 1.0, 1.0};  // df/du = rho (df/drho) / 2
+    *reinterpret_cast<Quad*>(out + 4 * i) =
+        scale * (c[0] + t * (c[1] + t * (c[2] + t * (c[3] + t * (c[4] + t * c[5])))));
+  }
+}
+
 // Radial transform at `n` squared radii -> columns (f, df/du, df/dshape0, df/dshape1) [n][4].
 JL_INLINE void radial_transform(const RadialTable& table, int n, const double* JL_RESTRICT rho2,
                                 double* JL_RESTRICT out) {
-  typedef double Quad __attribute__((vector_size(32)));
   alignas(64) double position[spectrum_block];
   const double top = static_cast<double>(table.n_intervals) - 1e-9;
   for (int i = 0; i < n; ++i) {
@@ -73,19 +93,21 @@ JL_INLINE void radial_transform(const RadialTable& table, int n, const double* J
     *reinterpret_cast<Quad*>(out + 4 * i) =
         c[0] + t * (c[1] + t * (c[2] + t * (c[3] + t * (c[4] + t * c[5]))));
   }
+  if (table.near_intervals > 0) near_transform(table, n, rho2, out);
 }
 
 // One box column: accumulate all runs into spectrum[n_vectors][box_y].
+// `x0`: centre in the box, pixels.
 inline void fill_column(const TileState& tile, const TransferView& transfer,
-                        const SpectrumWeights& w, int column, const double* JL_RESTRICT phase_y,
-                        Complex<Vec>* JL_RESTRICT spectrum) {
+                        const SpectrumWeights& w, double x0, int column,
+                        const double* JL_RESTRICT phase_y, Complex<Vec>* JL_RESTRICT spectrum) {
   const int box_y = transfer.box_y;
   for (int i = 0; i < n_vectors * box_y; ++i) spectrum[i] = {Vec{}, Vec{}};
   const double step_x = 2.0 * M_PI / transfer.box_x, step_y = 2.0 * M_PI / box_y;
   for (int r = transfer.column_start[column]; r < transfer.column_start[column + 1]; ++r) {
     const SpectrumRun& run = transfer.runs[r];
     const double kx = step_x * run.jx;
-    const double cx = std::cos(kx * tile.x0), sx = -std::sin(kx * tile.x0);
+    const double cx = std::cos(kx * x0), sx = -std::sin(kx * x0);
     Vec f_const[n_vectors], f_lin[n_vectors], r_const[n_vectors], r_lin[n_vectors],
         r_quad[n_vectors], s0[n_vectors], s1[n_vectors], even[n_vectors], odd[n_vectors];
     for (int g = 0; g < n_vectors; ++g) {
@@ -154,10 +176,12 @@ inline std::size_t fourier_scratch(const TransferView& transfer) {
 }
 
 // exp(-i k_y y0) over the extended range of j_y, (re, im) pairs.
-inline void fill_phases(const TileState& tile, const TransferView& transfer, double* phase_y) {
+inline void fill_phases(const TileView& view, const TileState& tile, double* phase_y) {
+  const TransferView& transfer = view.transfer;
+  const double y0 = tile.y0 - view.drawn.y0;
   const double step_y = 2.0 * M_PI / transfer.box_y;
   for (int j = transfer.y_min; j < transfer.y_max; ++j) {
-    const double angle = step_y * j * tile.y0;
+    const double angle = step_y * j * y0;
     phase_y[2 * (j - transfer.y_min)] = std::cos(angle);
     phase_y[2 * (j - transfer.y_min) + 1] = -std::sin(angle);
   }
@@ -171,13 +195,14 @@ inline void render_columns(const TileView& view, const TileState& tile, const do
   auto* spectrum = reinterpret_cast<Complex<Vec>*>(scratch);
   auto* other = spectrum + static_cast<std::ptrdiff_t>(n_vectors) * box_y;
   for (int column = begin; column < end; ++column) {
-    fill_column(tile, view.transfer, weights, column, phase_y, spectrum);
+    fill_column(tile, view.transfer, weights, tile.x0 - view.drawn.x0, column, phase_y, spectrum);
     for (int g = 0; g < n_vectors; ++g) {
       const Complex<Vec>* done =
           inverse_fft(view.fft_y, spectrum + static_cast<std::ptrdiff_t>(g) * box_y, other);
+      done -= view.drawn.y0;
       double* target = view.fields + static_cast<std::ptrdiff_t>(column) * 2 * n_lanes +
                        static_cast<std::ptrdiff_t>(g) * vector_width;
-      for (int y = 0; y < view.height; ++y, target += view.row_stride) {
+      for (int y = view.drawn.y_begin; y < view.drawn.y_end; ++y, target += view.row_stride) {
         store(target, done[y].re);
         store(target + n_lanes, done[y].im);
       }
@@ -185,9 +210,10 @@ inline void render_columns(const TileView& view, const TileState& tile, const do
   }
 }
 
-// Rows [begin, end), begin even: complex half spectra in, real lanes out, in place.
+// Rows [begin, end) of those drawn, begin even: complex half spectra in, real lanes out, in place.
 inline void render_rows(const TileView& view, int begin, int end, double* scratch) {
   const int box_x = view.transfer.box_x, n_columns = view.transfer.n_columns;
+  const int n_x = view.drawn.x_end - view.drawn.x_begin;
   auto* work = reinterpret_cast<Complex<Vec>*>(scratch);
   auto* other = work + box_x;
   // Real rows overwrite the spectra they come from, so keep one group's output aside until all
@@ -218,12 +244,13 @@ inline void render_rows(const TileView& view, int begin, int end, double* scratc
         }
       }
       const Complex<Vec>* done = inverse_fft(view.fft_x, work, other);
-      Complex<Vec>* keep = kept + static_cast<std::ptrdiff_t>(g) * view.width;
-      for (int x = 0; x < view.width; ++x) keep[x] = done[x];
+      Complex<Vec>* keep = kept + static_cast<std::ptrdiff_t>(g) * n_x;
+      done += view.drawn.x_begin - view.drawn.x0;
+      for (int x = 0; x < n_x; ++x) keep[x] = done[x];
     }
     for (int g = 0; g < n_vectors; ++g) {
-      const Complex<Vec>* keep = kept + static_cast<std::ptrdiff_t>(g) * view.width;
-      for (int x = 0; x < view.width; ++x) {
+      const Complex<Vec>* keep = kept + static_cast<std::ptrdiff_t>(g) * n_x;
+      for (int x = 0; x < n_x; ++x) {
         store(row0 + static_cast<std::ptrdiff_t>(x) * n_lanes + g * vector_width, keep[x].re);
         if (pair) {
           store(row1 + static_cast<std::ptrdiff_t>(x) * n_lanes + g * vector_width, keep[x].im);

@@ -115,16 +115,24 @@ inline void render_value_columns(const TileView& view, const TileState& tile, co
       fill_value_column(tile, view.transfer, root, first + c, phase_y, c, work);
     }
     const Complex<Vec>* done = inverse_fft(view.fft_y, work, other);
+    const auto row_lanes = [&](int y) {
+      return spectra +
+             ((static_cast<std::ptrdiff_t>(y / value_rows) * n_columns + first) * 4 + 2 * (y % 2)) *
+                 vector_width +
+             (y % value_rows) / 2;
+    };
+    constexpr std::ptrdiff_t next = 4 * vector_width;  // column
     for (int y = 0; y < view.height; ++y) {
       const auto* from = reinterpret_cast<const double*>(done + y);
-      const std::ptrdiff_t group = y / value_rows;
-      double* to = spectra + ((group * n_columns + first) * 4 + 2 * (y % 2)) * vector_width +
-                   (y % value_rows) / 2;
+      double* to = row_lanes(y);
       for (int c = 0; c < n; ++c) {
-        to[static_cast<std::ptrdiff_t>(c) * 4 * vector_width] = from[c];
-        to[static_cast<std::ptrdiff_t>(c) * 4 * vector_width + vector_width] =
-            from[vector_width + c];
+        to[c * next] = from[c];
+        to[c * next + vector_width] = from[vector_width + c];
       }
+    }
+    if (view.height % 2 == 1) {  // the last row has no partner
+      double* to = row_lanes(view.height);
+      for (int c = 0; c < n; ++c) to[c * next] = to[c * next + vector_width] = 0.0;
     }
   }
 }

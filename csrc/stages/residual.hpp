@@ -39,5 +39,28 @@ JL_HD JL_INLINE void residual(double data, double weight, double model, double& 
   }
 }
 
+// The same for n pixels of a row.
+template <Likelihood kind>
+JL_INLINE void residual_row(int n, const double* JL_RESTRICT data, const double* JL_RESTRICT weight,
+                            const double* JL_RESTRICT model, double* JL_RESTRICT w,
+                            double* JL_RESTRICT wr, double* JL_RESTRICT term) {
+  for (int x = 0; x < n; ++x) residual<kind>(data[x], weight[x], model[x], w[x], wr[x], term[x]);
+}
+
+// Sum of n numbers, in as many partial sums as hide an addition's latency.
+JL_INLINE double row_sum(int n, const double* JL_RESTRICT terms) {
+  constexpr int parts = 16;
+  double sum[parts] = {};
+  int x = 0;
+  for (; x + parts <= n; x += parts) {
+    for (int i = 0; i < parts; ++i) sum[i] += terms[x + i];
+  }
+  for (; x < n; ++x) sum[0] += terms[x];
+  for (int i = parts / 2; i > 0; i /= 2) {
+    for (int k = 0; k < i; ++k) sum[k] += sum[k + i];
+  }
+  return sum[0];
+}
+
 JL_ISA_END
 }  // namespace jointlight

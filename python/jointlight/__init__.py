@@ -25,6 +25,7 @@ from jointlight.psf import PSF, gaussian_psf, moffat_psf
 if TYPE_CHECKING:
     from jointlight import fit, flags, initialize, plots
     from jointlight.io import load
+    from jointlight.many import ManyResults, fit_many
     from jointlight.result import FitResult
 
 __version__: str = _build_info()["version"]
@@ -38,6 +39,7 @@ __all__ = [
     "InvalidInput",
     "JointlightError",
     "JointlightWarning",
+    "ManyResults",
     "Model",
     "Normal",
     "Parameter",
@@ -45,6 +47,7 @@ __all__ = [
     "TargetImageList",
     "backends",
     "fit",
+    "fit_many",
     "flags",
     "gaussian_psf",
     "initialize",
@@ -60,6 +63,8 @@ __all__ = [
 # Imported when first asked for: describing a scene needs neither tables nor files nor plots.
 _LATER = {
     "FitResult": "jointlight.result",
+    "ManyResults": "jointlight.many",
+    "fit_many": "jointlight.many",
     "load": "jointlight.io",
     "fit": "",
     "flags": "",

@@ -35,7 +35,45 @@ class _Outcome(TypedDict):
     n_chi2: int
     time_s: float
 
+# One number an object, or one a free parameter of each object in turn.
+class _Columns(TypedDict, total=False):
+    offset: npt.NDArray[np.int64]  # [n + 1] where each object's parameters begin
+    covariance_offset: npt.NDArray[np.int64]
+    status: npt.NDArray[np.int8]
+    chi2: _Array
+    time_s: _Array
+    n_pixels: npt.NDArray[np.int64]
+    n_null: _Index
+    n_linearize: _Index
+    n_chi2: _Index
+    values: _Array
+    variances: _Array
+    at_bound: npt.NDArray[np.uint8]
+    degenerate: npt.NDArray[np.uint8]
+    covariance: _Array  # absent unless asked for
+    messages: dict[int, str]
+
 def build_info() -> dict[str, Any]: ...
+def fit_scenes(
+    scenes: list[Scene],
+    starts: list[_Array],
+    options: dict[str, Any] = ...,
+    n_threads: int = 0,
+    covariance: bool = False,
+    callback: Callable[[int], bool | None] | None = None,
+) -> _Columns: ...
+def fit_stamps(
+    template: SceneBuilder,
+    images: list[dict[str, Any]],
+    start: npt.ArrayLike,
+    lower: npt.ArrayLike | None = None,
+    upper: npt.ArrayLike | None = None,
+    constants: npt.ArrayLike | None = None,
+    options: dict[str, Any] = ...,
+    n_threads: int = 0,
+    covariance: bool = False,
+    callback: Callable[[int], bool | None] | None = None,
+) -> _Columns: ...
 def flux_factor(profile: str, shape: npt.ArrayLike) -> tuple[float, _Array]: ...
 def isa() -> str: ...
 def profiles() -> dict[str, dict[str, Any]]: ...
@@ -77,7 +115,7 @@ class SceneBuilder:
         image_slots: npt.ArrayLike = ...,
         pivot: tuple[float, float] = ...,
     ) -> int: ...
-    def build(self, n_threads: int = 0, memory_mb: float = ...) -> Scene: ...
+    def build(self, n_threads: int = 0, memory_mb: float = ..., accuracy: float = ...) -> Scene: ...
     def set_parameters(
         self,
         n_free: int,

@@ -40,6 +40,7 @@ PYTHON_LAYERS = (
     ("models",),
     ("result",),
     ("fit", "plots", "io", "catalog", "astrophot"),
+    ("many",),
     ("demo",),
     ("cli",),
     ("__init__", "__main__"),

@@ -105,6 +105,7 @@ def scene(
     likelihood: str = "gaussian",
     n_threads: int = 1,
     stars: Sequence[tuple[float, float, float]] = (),
+    accuracy: float = 1e-5,
 ) -> tuple[Any, NDArray]:
     """Compile the components (all parameters free) and return (scene, start vector)."""
     from jointlight import _core
@@ -157,7 +158,7 @@ def scene(
         prior_sigma=np.full(n, np.inf),
         functions=[],
     )
-    return builder.build(n_threads=n_threads), v
+    return builder.build(n_threads=n_threads, accuracy=accuracy), v
 
 
 def render(

@@ -240,11 +240,12 @@ def test_every_pixel_counts_once() -> None:
 
 def test_tiles_of_poisson_images_sum_up() -> None:
     field = crowd("poisson")
-    out = field.scene().fit(field.start)
+    scene = field.scene()
+    out = scene.fit(field.start)
     assert out["status"].startswith("converged")
     assert out["chi2"] == pytest.approx(out["chi2_tiles"].sum(), rel=1e-12)
     assert sum(out["n_pixels_tiles"]) == covered(field, 0).sum() + covered(field, 1).sum()
-    model = field.scene().render(out["v"], 0)
+    model = scene.render(out["v"], 0)  # by the plan that the fit ended with
     inside = covered(field, 0)
     n, m = field.data[0][inside], model[inside]
     deviance = 2 * np.sum(m - n + n * np.log(np.where(n > 0, n, 1.0) / m))

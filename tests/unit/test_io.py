@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +75,7 @@ def test_the_model_comes_back(result: jl.FitResult, loaded: jl.FitResult) -> Non
         # Not to the last bit: the WCS goes through the digits of a FITS header.
         assert_allclose(theirs.image(image.name), ours.image(image.name), rtol=1e-9)
     refitted = jl.fit.LM(theirs).fit()
-    assert_allclose(refitted.chi2, result.chi2, rtol=1e-9)
+    assert_allclose(refitted.chi2, jl.fit.LM(copy.deepcopy(ours)).fit().chi2, rtol=1e-9)
 
 
 def test_an_existing_file_is_not_replaced_unasked(result: jl.FitResult, tmp_path: Path) -> None:

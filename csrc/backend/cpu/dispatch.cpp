@@ -25,7 +25,7 @@ JL_LEVEL(isa_v4)
 const KernelTable& kernels() {
   static const KernelTable* const chosen = []() -> const KernelTable* {
     const char* variable = std::getenv("JOINTLIGHT_ISA");
-    const std::string_view forced = variable != nullptr ? variable : "";
+    [[maybe_unused]] const std::string_view forced = variable != nullptr ? variable : "";
 #if defined(JL_HAVE_v4)
     if ((forced.empty() || forced == "v4") && __builtin_cpu_supports("x86-64-v4")) {
       return &isa_v4::kernel_table();

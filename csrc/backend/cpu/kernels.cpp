@@ -4,7 +4,9 @@
 
 #include "profile_list.hpp"
 #include "stages/copies.hpp"
+#include "stages/core_box.hpp"
 #include "stages/normal.hpp"
+#include "stages/project.hpp"
 #include "stages/render_fourier.hpp"
 #include "stages/render_value.hpp"
 #include "stages/residual.hpp"
@@ -47,9 +49,13 @@ void run_band(Band& band) {
       if (row < 0 || row >= view.height) continue;
       const int x_begin = band.x_begin > view.x0 ? band.x_begin - view.x0 : 0;
       const int x_end = band.x_end - view.x0 < view.width ? band.x_end - view.x0 : view.width;
-      if (view.renderer == Renderer::sky) {
-        double* lanes = band.sky + static_cast<std::ptrdiff_t>(tile.sky) * band.width * n_lanes;
-        sky_row(view, row, x_begin, x_end, lanes);
+      if (tile.made >= 0) {
+        double* lanes = band.made + static_cast<std::ptrdiff_t>(tile.made) * band.width * n_lanes;
+        if (view.renderer == Renderer::sky) {
+          sky_row(view, row, x_begin, x_end, lanes);
+        } else {
+          core_row(view, row, x_begin, x_end, band.line, lanes);
+        }
         band.lanes[t] = lanes;
       } else {
         band.lanes[t] = view.fields + static_cast<std::size_t>(row) * view.row_stride;
@@ -59,14 +65,12 @@ void run_band(Band& band) {
     }
     const double* data = band.data + static_cast<std::ptrdiff_t>(y) * band.width;
     const double* weight = band.weight + static_cast<std::ptrdiff_t>(y) * band.width;
-    for (int x = band.x_begin; x < band.x_end; ++x) {
-      residual<kind>(data[x], weight[x], model[x], w[x], wr[x], terms[x]);
-    }
+    residual_row<kind>(band.x_end - band.x_begin, data + band.x_begin, weight + band.x_begin,
+                       model + band.x_begin, w + band.x_begin, wr + band.x_begin,
+                       terms + band.x_begin);
     for (int r = band.run_start[y - band.y_begin]; r < band.run_start[y - band.y_begin + 1]; ++r) {
       const OwnedRun& run = band.runs[r];
-      double sum = 0.0;
-      for (int x = run.x_begin; x < run.x_end; ++x) sum += terms[x];
-      band.chi2[run.tile] += sum;
+      band.chi2[run.tile] += row_sum(run.x_end - run.x_begin, terms + run.x_begin);
     }
     if (band.pairs == nullptr) continue;
     for (int p = 0; p < band.n_pairs; ++p) {
@@ -112,8 +116,11 @@ const KernelTable& kernel_table() {
       .render_value_columns = &render_value_columns,
       .render_value_rows = &render_value_rows,
       .subtract_copies_value = &subtract_copies_value,
+      .filter_rest = &filter_rest,
       .band = &band,
       .sky_row = &sky_row,
+      .core_row = &core_row,
+      .project_row = &project_row,
       .profile = &profile_kernels,
   };
   return table;

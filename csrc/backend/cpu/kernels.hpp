@@ -14,7 +14,7 @@ struct BandTile {
   const TileView* view = nullptr;
   const double* value = nullptr;  // image = value . lanes
   int n_value = 1;                // leading lanes that `value` uses
-  int sky = -1;                   // index among the band's sky tiles, -1 for others
+  int made = -1;                  // index among those whose rows are made here, -1 for others
 };
 
 struct BandPair {
@@ -39,10 +39,11 @@ struct Band {
   const OwnedRun* runs = nullptr;
   const int* run_start = nullptr;  // [rows + 1] into runs
   double* chi2 = nullptr;          // [n_tiles]
-  // scratch, of the whole image's width: rows of model, w, w r and chi2, and lanes of sky tiles
-  // [n_sky][width][n_lanes]
+  // scratch, of the whole image's width: rows of model, w, w r and chi2, lanes of rows made here
+  // [n_made][width][n_lanes], and one row of a grid of a rest
   double* rows = nullptr;  // [4][width]
-  double* sky = nullptr;
+  double* made = nullptr;
+  double* line = nullptr;
   const double** lanes = nullptr;  // [n_tiles] row pointers
 };
 
@@ -50,6 +51,9 @@ struct ProfileKernels {
   // coefficients [n][n][n_lanes], and as much scratch
   void (*copies_polynomial)(const TileView&, const TileState&, double* coefficients,
                             double* scratch) = nullptr;
+  // Rows of values [ny][nx][n_lanes]
+  void (*rest_values)(const TileView&, const RestGrid&, const TileState&, int begin, int end,
+                      double* values) = nullptr;
   std::size_t (*pixel_scratch)(int width, int height) = nullptr;  // bytes
   void (*render_pixel)(const TileView&, const TileState&, void* scratch) = nullptr;
 };
@@ -58,7 +62,7 @@ struct KernelTable {
   const char* isa = "";
   int vector_width = 0;
   std::size_t (*fourier_scratch)(const TransferView&) = nullptr;  // doubles
-  void (*fill_phases)(const TileState&, const TransferView&, double*) = nullptr;
+  void (*fill_phases)(const TileView&, const TileState&, double*) = nullptr;
   void (*render_columns)(const TileView&, const TileState&, const double* phases, int begin,
                          int end, double* scratch) = nullptr;
   void (*render_rows)(const TileView&, int begin, int end, double* scratch) = nullptr;
@@ -74,8 +78,14 @@ struct KernelTable {
                             double* plane, double* scratch) = nullptr;
   void (*subtract_copies_value)(const TileView&, const TileState&, const double* coefficients,
                                 int begin, int end, double* plane, double* scratch) = nullptr;
+  void (*filter_rest)(const RestGrid&, int begin, int end, const double* values) = nullptr;
   void (*band)(Band&) = nullptr;
   void (*sky_row)(const TileView&, int y, int x_begin, int x_end, double* lanes) = nullptr;
+  void (*core_row)(const TileView&, int y, int begin, int end, double* line,
+                   double* lanes) = nullptr;
+  // planes[k][offset + x] += weights[k] . lanes[x], weights [n_planes][n_lanes]
+  void (*project_row)(const double* lanes, int n, const double* weights, int n_planes,
+                      double* const* planes, std::size_t offset) = nullptr;
   ProfileKernels (*profile)(int index) = nullptr;
 };
 

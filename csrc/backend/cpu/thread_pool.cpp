@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <cstdlib>
 #include <mutex>
@@ -15,10 +16,14 @@
 namespace jointlight {
 namespace {
 
+thread_local bool is_inside = false;  // a body
+
 class Pool {
  public:
   // False if another caller holds the pool.
-  bool try_run(int n, int n_threads, const std::function<void(int, int)>& body) {
+  bool try_run(int n, int n_threads, const std::function<void(int, int)>& body,
+               const std::function<void()>& waiting) {
+    if (is_inside) return false;  // locking again what this thread may hold is undefined
     std::unique_lock owner(owner_, std::try_to_lock);
     if (!owner.owns_lock()) return false;
     grow(n_threads - 1);
@@ -34,14 +39,22 @@ class Pool {
     wake_.notify_all();
     work(0);
     std::unique_lock lock(mutex_);
-    done_.wait(lock, [this] { return running_ == 0; });
+    const auto all_done = [this] { return running_ == 0; };
+    while (waiting && !done_.wait_for(lock, std::chrono::milliseconds(100), all_done)) {
+      lock.unlock();
+      waiting();
+      lock.lock();
+    }
+    done_.wait(lock, all_done);
     body_ = nullptr;
     return true;
   }
 
  private:
   void work(int worker) {
+    is_inside = true;
     for (int i = next_.fetch_add(1); i < n_; i = next_.fetch_add(1)) (*body_)(i, worker);
+    is_inside = false;
   }
 
   void grow(int n_helpers) {
@@ -92,9 +105,10 @@ Pool& shared_pool() {
 
 }  // namespace
 
-void parallel_for(int n, int n_threads, const std::function<void(int, int)>& body) {
+void parallel_for(int n, int n_threads, const std::function<void(int, int)>& body,
+                  const std::function<void()>& waiting) {
   n_threads = std::min(n_threads, n);
-  if (n_threads > 1 && shared_pool().try_run(n, n_threads, body)) return;
+  if (n_threads > 1 && shared_pool().try_run(n, n_threads, body, waiting)) return;
   for (int i = 0; i < n; ++i) body(i, 0);
 }
 

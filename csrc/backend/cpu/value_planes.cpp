@@ -44,7 +44,7 @@ void ValuePlanes::draw_tile(const TileView& view, const TileState& state, Scratc
   };
   double* phases = scratch.phases.data();
   double* spectra = scratch.spectra.data();
-  kernels_.fill_phases(state, view.transfer, phases);
+  kernels_.fill_phases(view, state, phases);
   pieces(view.transfer.n_columns, kernels_.vector_width, [&](int begin, int end, double* work) {
     kernels_.render_value_columns(view, state, phases, begin, end, spectra, work);
   });

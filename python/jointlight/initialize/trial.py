@@ -124,6 +124,10 @@ class Trial:
         for first, request in zip(self.offsets, self.requests, strict=True):
             block = slice(first, first + request.n_slots)
             lower[block], upper[block] = request.lower, request.upper
+            if not request.is_point:
+                # What looks larger than half its stamp is light of something else.
+                largest = 0.5 * max(self.data.shape) * np.sqrt(self.area)
+                upper[first + SCALE] = max(lower[first + SCALE], min(request.upper[SCALE], largest))
             for slot, value in request.known.items():
                 known[first + slot], const[first + slot] = True, value
             if first > 0:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -72,6 +73,28 @@ def same_plane(images: Iterable[TargetImage]) -> bool:
     return all(same_position(reference, references[0]) for reference in references[1:])
 
 
+@dataclass(frozen=True, kw_only=True)
+class Tables:
+    """A model flattened into the core's builder, with what the tables stand for.
+
+    Attributes
+    ----------
+    builder : object
+        The core's ``SceneBuilder``.
+    images : tuple of TargetImage
+        In the core's order.
+    tiles : tuple of Tile
+    sources : tuple of Source
+    slots : SlotMap
+    """
+
+    builder: Any
+    images: tuple[TargetImage, ...]
+    tiles: tuple[Tile, ...]
+    sources: tuple[Any, ...]
+    slots: SlotMap
+
+
 def compile(  # one word for one thing throughout the package
     model: Compilable,
     *,
@@ -97,6 +120,37 @@ def compile(  # one word for one thing throughout the package
     Returns
     -------
     Scene
+    """
+    tables = flatten(model, images=images)
+    build: dict[str, Any] = {"n_threads": parse_threads(n_threads)}
+    if tolerance is not None:
+        build["tolerance"] = _parse_tolerance(tolerance)
+    try:
+        core = tables.builder.build(**build)
+    except ValueError as error:
+        raise InvalidInput(f"the model {model.name!r} cannot be compiled: {error}") from error
+    return Scene(
+        model=model,
+        core=core,
+        images=tables.images,
+        tiles=tables.tiles,
+        sources=tables.sources,
+        slots=tables.slots,
+    )
+
+
+def flatten(model: Compilable, *, images: Iterable[TargetImage] | None = None) -> Tables:
+    """Write a model into the core's tables, without building its scene.
+
+    Parameters
+    ----------
+    model : Model
+    images : sequence of TargetImage, optional
+        As for `compile`.
+
+    Returns
+    -------
+    Tables
     """
     from jointlight import _core
 
@@ -145,19 +199,11 @@ def compile(  # one word for one thing throughout the package
         for leaf, local in zip(leaves, maps, strict=True)
     ]  # fmt: skip
     builder.set_parameters(**as_table(slots))
-    build: dict[str, Any] = {"n_threads": _parse_threads(n_threads)}
-    if tolerance is not None:
-        build["tolerance"] = _parse_tolerance(tolerance)
-    try:
-        core = builder.build(**build)
-    except ValueError as error:
-        raise InvalidInput(f"the model {model.name!r} cannot be compiled: {error}") from error
-    return Scene(
-        model=model,
-        core=core,
-        images=used_images,
-        tiles=tiles,
-        sources=sources,
+    return Tables(
+        builder=builder,
+        images=tuple(used_images),
+        tiles=tuple(tiles),
+        sources=tuple(sources),
         slots=slots,
     )
 
@@ -209,7 +255,7 @@ def _add_tile(
             f"{leaf.name!r} on image {leaf.target.name!r}: over its window the local map errs by "
             f"up to {local.error_px:.2g} pixels; a smaller window has less distortion",
             JointlightWarning,
-            stacklevel=4,
+            stacklevel=5,
         )
     psf = leaf.psf_at(*anchor)
     psf_index = -1
@@ -321,7 +367,18 @@ def _check_planes(model: Compilable, images: Sequence[TargetImage]) -> None:
         )
 
 
-def _parse_threads(n_threads: int | None) -> int:
+def parse_threads(n_threads: int | None) -> int:
+    """Number of threads as the core takes it: 0 for all cores.
+
+    Parameters
+    ----------
+    n_threads : int or None
+        What was asked for; None leaves it to ``JOINTLIGHT_NUM_THREADS``.
+
+    Returns
+    -------
+    int
+    """
     source: object = n_threads
     if n_threads is None:
         text = os.environ.get("JOINTLIGHT_NUM_THREADS", "").strip()

@@ -138,14 +138,17 @@ class SlotMap:
         return np.asarray(slots, dtype=np.float64)
 
     def wrapped(self, v: FloatArray) -> FloatArray:
-        """Return the same point with cyclic parameters in [0, period), or within their limits."""
+        """Return the same point with cyclic parameters in [0, period), or within their limits.
+
+        Also of many points, [..., n_free].
+        """
         out = np.array(v, dtype=np.float64)
         for i, (p, component) in enumerate(self.free):
             limited = np.isfinite(self.lower[i]) or np.isfinite(self.upper[i])
             if p.period is None or limited or not self._may_wrap[i]:
                 continue
             low, high = (end.reshape(-1)[component] for end in p.bounds)
-            out[i] = wrap_into(np.mod(out[i], p.period), low, high, p.period)
+            out[..., i] = wrap_into(np.mod(out[..., i], p.period), low, high, p.period)
         return out
 
     def jacobian(self, v: FloatArray) -> sparse.csr_array:

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Many independent fits side by side, one thread each. What goes wrong with one of them is its
+// own outcome.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "scene/scene.hpp"
+#include "solve/options.hpp"
+#include "solve/result.hpp"
+
+namespace jointlight {
+
+// How an object ended: Status' values, and these.
+inline constexpr int batch_invalid_input = n_statuses;  // refused, with a message
+inline constexpr int batch_no_data = n_statuses + 1;    // no pixel that counts
+inline constexpr int batch_lost = n_statuses + 2;       // every source wandered off
+inline constexpr int batch_failed = n_statuses + 3;     // an error that is not the input's
+
+// One problem, made by the thread that fits it.
+struct BatchJob {
+  std::shared_ptr<const Scene> scene;
+  std::vector<double> start;  // [n_free] natural
+};
+
+// Outcomes, in memory of the caller's: [n] each, and of object i the free parameters
+// [offset[i], offset[i + 1]).
+struct BatchOutput {
+  const std::int64_t* offset = nullptr;             // [n + 1]
+  const std::int64_t* covariance_offset = nullptr;  // [n + 1] into covariance
+  std::int8_t* status = nullptr;
+  double *chi2 = nullptr, *time_s = nullptr;
+  std::int64_t* n_pixels = nullptr;
+  int* n_null = nullptr;  // directions that the data leave open
+  int *n_linearize = nullptr, *n_chi2 = nullptr;
+  double *values = nullptr, *variances = nullptr;
+  std::uint8_t *at_bound = nullptr, *degenerate = nullptr;
+  double* covariance = nullptr;       // [n_free][n_free] each; null: not wanted
+  std::vector<std::string> messages;  // [n] empty unless there is more to say than the status
+};
+
+// Called by the thread that called run_batch, a few times a second at most, with the number of
+// objects done; false stops. Objects that are not done end as interrupted, with the best point
+// so far if they were begun.
+using BatchPoll = std::function<bool(std::size_t)>;
+
+// The same outcome for any number of threads. `job` is called by all of them.
+void run_batch(std::size_t n, int n_threads, const std::function<BatchJob(std::size_t)>& job,
+               const LMOptions& options, const BatchPoll& poll, BatchOutput& output);
+
+}  // namespace jointlight

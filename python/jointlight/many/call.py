@@ -1,0 +1,262 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""`fit_many`: many independent fits in one call."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Never
+
+import numpy as np
+
+from jointlight.errors import InvalidInput, invalid, warn_user
+from jointlight.fit.options import (
+    LMOptions,
+    check_count,
+    check_number,
+    check_unknown,
+)
+from jointlight.many.arrays import count_objects
+from jointlight.many.assemble import make_results
+from jointlight.many.progress import Progress
+from jointlight.many.results import ManyResults
+from jointlight.many.separate import fit_models
+from jointlight.many.template import NOISE, Template
+from jointlight.scene import parse_threads
+
+if TYPE_CHECKING:
+    from jointlight.models import Model
+
+__all__ = ["fit_many"]
+
+_ARRAYS = ("data", *NOISE, "mask", "psf", "jacobian", "start", "limits")
+
+
+def fit_many(
+    models: Model | Iterable[Model],
+    *,
+    data: Any = None,
+    variance: Any = None,
+    std: Any = None,
+    weight: Any = None,
+    mask: Any = None,
+    psf: Any = None,
+    start: Any = None,
+    limits: Mapping[str, Any] | None = None,
+    jacobian: Any = None,
+    covariance: bool = False,
+    update: bool = True,
+    max_iter: int | None = None,
+    ftol: float | None = None,
+    xtol: float | None = None,
+    gtol: float | None = None,
+    time_limit: float | None = None,
+    options: LMOptions | None = None,
+    n_threads: int | None = None,
+    progress: bool | Callable[[int, int], object] = False,
+    scale_covariance: bool | None = None,
+    backend: str = "auto",
+    **unknown: Never,
+) -> ManyResults:
+    """Fit many objects, each by itself, on all cores.
+
+    Either of models, which may differ in everything, or of one model as a template with the
+    objects' pixels as arrays: then nothing is made in Python for the single object.
+
+    Whatever goes wrong with an object is its status; the others are fitted as if it were not
+    there, and their results do not depend on the number of threads nor on their order. A keyboard
+    interrupt stops; objects that are not done have the status ``interrupted``.
+
+    Parameters
+    ----------
+    models : iterable of Model, or Model
+        What to fit, independent of each other; parameters without a value are initialised from
+        the data first. Or one model, the template: its image or images say what all objects have
+        in common (pixel scale, PSF, unit), its parameters what is free, fixed and tied, and its
+        values hold wherever `start` gives none.
+    data : array, list, or mapping of these
+        With a template: pixels, ``[n, h, w]``, or a list of 2-d arrays of any shapes. For several
+        images a mapping from image name; None in a list is an object that is not on that image.
+        Pixels that are NaN do not count. float32 and float64 are read in place. The stamp's middle
+        is where the template's image has its own.
+    variance, std, weight : float or array or list or mapping, optional
+        The noise, as one of the three: a number, one an object (``[n]``), one plane ``[h, w]`` for
+        all, or like `data`. Pixels without a positive number do not count. Default: the noise of
+        the template's image.
+    mask : array or list or mapping, optional
+        True, or any integer but 0, = ignore; ``[h, w]`` for all objects or like `data`.
+    psf : PSF, array, or list or mapping of these, optional
+        One for all, ``[ny, nx]``; one an object, ``[n, ny, nx]``, or a list. Arrays are sampled as
+        the template's PSF is and centred on their middle.
+    start : mapping or table, optional
+        Start values by parameter name, numbers or ``[n]``, in the parameters' units; for fixed
+        parameters the values at which they are held. A table may have other columns.
+    limits : mapping, optional
+        ``(low, high)`` by parameter name, each a number or ``[n]`` or None, inside those of the
+        template.
+    jacobian : array or mapping, optional
+        d(plane)/d(pixel) of each object's stamp in arcsec per pixel, ``[n, 2, 2]``. Default: that
+        of the template's image.
+    covariance : bool, optional
+        Keep the covariance matrices, not only the errors.
+    update : bool, optional
+        Leave values and errors in the models, as `fit` does; a template never changes.
+    max_iter, ftol, xtol, gtol : optional
+        As for `jointlight.fit.LM`.
+    time_limit : float, optional
+        Seconds for each object, after which it keeps its best values.
+    options : LMOptions, optional
+        All options at once; those above override it.
+    n_threads : int, optional
+        Threads, one object each; by default ``JOINTLIGHT_NUM_THREADS``, else all cores.
+    progress : bool or callable, optional
+        True for a progress bar; or called a few times a second with the number of objects done
+        and the number of all.
+    scale_covariance : bool, optional
+        Scale errors by chi2/dof, object by object. By default they are, with a warning, where no
+        noise is known.
+    backend : {"auto", "cpu"}, optional
+        What to compute on.
+
+    Returns
+    -------
+    ManyResults
+        One row an object, in the order of the input.
+
+    Examples
+    --------
+    >>> results = jl.fit_many(models)  # doctest: +SKIP
+    >>> results = jl.fit_many(template, data=cutouts, variance=variances,
+    ...                       start={"Re": catalogue["radius"]})  # doctest: +SKIP
+    >>> results.table["Re", "Re_error", "status"]  # doctest: +SKIP
+    """
+    began = time.perf_counter()
+    given = {name: value for name, value in locals().items() if name in _ARRAYS}
+    check_unknown("fit_many", unknown, fit_many.__kwdefaults__)
+    chosen = _options(
+        options,
+        {
+            "max_iterations": max_iter, "ftol": ftol, "xtol": xtol, "gtol": gtol,
+            "time_limit_s": time_limit,
+        },
+    )  # fmt: skip
+    _check(locals())
+    how = {
+        "options": chosen.to_dict(),
+        "n_threads": parse_threads(n_threads if n_threads is None else int(n_threads)),
+        "covariance": bool(covariance),
+    }
+    if hasattr(models, "leaves"):
+        results = _fit_template(models, given, scale_covariance, progress, how)
+    else:
+        for name in _ARRAYS:
+            if given[name] is not None:
+                raise InvalidInput(
+                    f"{name} goes with one model as a template; a list of models have their own",
+                    argument=name,
+                )
+        listed = _listed(models)
+        with Progress(progress, len(listed)) as told:
+            results = fit_models(listed, told, how, scale=scale_covariance, update=bool(update))
+    return replace(results, wall_time=time.perf_counter() - began)
+
+
+def _listed(models: Any) -> list[Any]:
+    allowed = "models, or one model as a template"
+    if isinstance(models, (str, bytes, type)):
+        raise invalid("models", models, allowed)
+    try:
+        listed = list(models)
+    except TypeError:
+        raise invalid("models", models, allowed) from None
+    for model in listed:
+        if isinstance(model, type) or not hasattr(model, "leaves"):
+            raise invalid("models", model, "models, nothing else")
+    if len({id(model) for model in listed}) < len(listed):
+        raise InvalidInput("models: one of them is there twice; fit a copy()", argument="models")
+    return listed
+
+
+def _options(options: LMOptions | None, given: Mapping[str, Any]) -> LMOptions:
+    if not isinstance(options, LMOptions | None):
+        raise invalid("options", options, "an LMOptions, or None")
+    chosen: dict[str, Any] = {}
+    for name, value in given.items():
+        if value is None:
+            continue
+        if name == "max_iterations":
+            chosen[name] = check_count("max_iter", value)
+            continue
+        argument = "time_limit" if name == "time_limit_s" else name
+        chosen[name] = check_number(argument, value)
+        if name == "time_limit_s" and not chosen[name] > 0:
+            raise invalid(argument, value, "a positive number of seconds, or None")
+    out = options or LMOptions()
+    return replace(out, **chosen)
+
+
+def _check(arguments: Mapping[str, Any]) -> None:
+    if arguments["n_threads"] is not None:
+        check_count("n_threads", arguments["n_threads"])
+    if arguments["backend"] not in ("auto", "cpu"):
+        raise invalid("backend", arguments["backend"], "'auto' or 'cpu'")
+    for name in ("covariance", "update"):
+        if not isinstance(arguments[name], bool | np.bool_):
+            raise invalid(name, arguments[name], "True or False")
+    if not isinstance(arguments["scale_covariance"], bool | np.bool_ | None):
+        raise invalid("scale_covariance", arguments["scale_covariance"], "True, False or None")
+    progress = arguments["progress"]
+    if not (isinstance(progress, bool | np.bool_) or callable(progress)):
+        raise invalid("progress", progress, "True, False or a function")
+
+
+def _fit_template(
+    model: Any,
+    given: Mapping[str, Any],
+    scale: bool | None,
+    progress: Any,
+    how: dict[str, Any],
+) -> ManyResults:
+    data = given["data"]
+    if isinstance(model, type) or data is None:
+        raise InvalidInput(
+            "one model is a template and needs data=, an array [n, h, w] or a list of stamps; "
+            "pass a list of models to fit these themselves",
+            argument="data",
+        )
+    first = data
+    if isinstance(data, Mapping):
+        if not data:
+            raise invalid("data", data, "a mapping from image name to arrays")
+        first = next(iter(data.values()))
+    n = count_objects("data", first)
+    template = Template(model, n, given["start"])
+    template.set_limits(given["limits"])
+    images = template.read_images(
+        {k: given[k] for k in ("data", *NOISE, "mask", "psf", "jacobian")}
+    )
+    scaled = _scaled(template.noise_known, scale)
+    with Progress(progress, n) as told:
+        out = template.fit(images, **how, callback=told.step)
+        told.step(n)
+    told.reraise()
+    k = len(template.names)
+    values = template.wrapped(out["values"].reshape(n, k)).ravel()
+    return make_results(
+        out | {"values": values},
+        layouts=(template.layout,),
+        layout_of=np.zeros(n, dtype=np.int64),
+        n_priors=np.full(n, template.n_priors),
+        scaled=np.full(n, scaled),
+    )
+
+
+def _scaled(known: bool, asked: bool | None) -> bool:
+    if asked is not None or known:
+        return bool(asked)
+    warn_user(
+        "no noise is known: pixels were given weight 1, and errors are scaled by chi2/dof. Give "
+        "variance=, std= or weight=, or choose scale_covariance= yourself"
+    )
+    return True

@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Many models of any kind: each compiled by itself, fitted side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from jointlight import scene as scenes
+from jointlight.errors import InvalidInput, warn_user
+from jointlight.many.assemble import joined, make_results
+from jointlight.many.progress import Progress
+from jointlight.many.results import Layout, ManyResults, code_of
+
+if TYPE_CHECKING:
+    from jointlight.models import Model
+    from jointlight.scene import Scene
+
+__all__ = ["fit_models"]
+
+# Models compiled at a time: enough to keep all threads busy, few enough to fit into memory. Results
+# do not depend on it.
+_AT_A_TIME = 512
+
+
+def fit_models(
+    models: Sequence[Model],
+    progress: Progress,
+    how: dict[str, Any],
+    *,
+    scale: bool | None,
+    update: bool,
+) -> ManyResults:
+    """Fit models that have nothing to do with each other.
+
+    Parameters
+    ----------
+    models : sequence of Model
+    progress : Progress
+    how : dict
+        options, n_threads and covariance, as the core takes them.
+    scale : bool or None
+        Whether errors are scaled by chi2/dof; None where no noise is known.
+    update : bool
+        Leave values and errors in the models.
+
+    Returns
+    -------
+    ManyResults
+    """
+    parts = []
+    n_unknown = 0
+    for begin in range(0, len(models), _AT_A_TIME):
+        chunk = _Chunk(models[begin : begin + _AT_A_TIME], progress)
+        n_unknown += int(chunk.noise_unknown.sum())
+        results = chunk.fit(progress, how | {"covariance": how["covariance"] or update}, scale)
+        if update:
+            chunk.update(results)
+        parts.append(results.without_covariance() if not how["covariance"] else results)
+        progress.add(len(chunk.models))
+    if n_unknown and scale is None:
+        warn_user(
+            f"images of {n_unknown} models have no noise: pixels were given weight 1, and errors "
+            "are scaled by chi2/dof. Give variance=, std= or weight=, or choose scale_covariance= "
+            "yourself"
+        )
+    return joined(parts)
+
+
+class _Chunk:
+    """Some models, compiled where that is possible."""
+
+    def __init__(self, models: Sequence[Model], progress: Progress) -> None:
+        self.models = models
+        self.scenes: list[Scene | None] = []
+        self.status = np.zeros(len(models), dtype=np.int8)
+        self.messages: dict[int, str] = {}
+        for row, model in enumerate(models):
+            self.scenes.append(None)
+            try:
+                if progress.interrupted:
+                    raise KeyboardInterrupt
+                if model.unset_parameters:
+                    model.initialize()
+                self.scenes[row] = scenes.compile(model, n_threads=1)
+            except KeyboardInterrupt:
+                progress.interrupted = True
+                self.status[row] = code_of("interrupted")
+            except Exception as error:  # whatever it is, it is this model's alone
+                expected = isinstance(error, InvalidInput)
+                self.status[row] = code_of("invalid_input" if expected else "failed")
+                self.messages[row] = str(error) if expected else f"{type(error).__name__}: {error}"
+        self.noise_unknown = np.array(
+            [
+                scene is not None and not all(image.noise_known for image in scene.images)
+                for scene in self.scenes
+            ],
+            dtype=bool,
+        )
+
+    def fit(self, progress: Progress, how: dict[str, Any], scale: bool | None) -> ManyResults:
+        """Run the core."""
+        from jointlight import _core
+
+        where = np.array([row for row, s in enumerate(self.scenes) if s is not None], np.int64)
+        fitted: list[Scene] = [s for s in self.scenes if s is not None]
+        out = _core.fit_scenes(
+            [s.core for s in fitted], [s.v0 for s in fitted], **how, callback=progress.step
+        )
+        if (out["status"] == code_of("interrupted")).any():
+            progress.interrupted = True
+        offset = out["offset"]
+        for k, scene in enumerate(fitted):
+            part = slice(offset[k], offset[k + 1])
+            out["values"][part] = scene.slots.wrapped(out["values"][part])
+            if errors := scene.tie_errors():
+                cause = f"{type(errors[0]).__name__}: {errors[0]}".rstrip(". ")
+                text = f"A function tie failed during the fit: {cause}."
+                out["messages"][k] = " ".join(filter(None, (out["messages"].get(k), text)))
+        layouts: dict[Layout, int] = {}
+        layout_of = np.full(len(self.models), -1, dtype=np.int64)
+        n_priors = np.zeros(len(self.models), dtype=np.int64)
+        for row, scene in zip(where, fitted, strict=True):
+            units = tuple(p.unit.to_string() for p, _ in scene.free_parameters)
+            layout = Layout(tuple(scene.names), units)
+            layout_of[row] = layouts.setdefault(layout, len(layouts))
+            n_priors[row] = int(np.isfinite(scene.slots.prior_sigma).sum())
+        return make_results(
+            self._spread(dict(out), where),
+            layouts=tuple(layouts),
+            layout_of=layout_of,
+            n_priors=n_priors,
+            scaled=self.noise_unknown if scale is None else np.full(len(self.models), scale),
+        )
+
+    def _spread(self, out: dict[str, Any], where: NDArray[np.int64]) -> dict[str, Any]:
+        """The core's columns with rows for models that were not compiled."""
+        n = len(self.models)
+        sizes = np.zeros(n, dtype=np.int64)
+        sizes[where] = np.diff(out["offset"])
+        nothing = {"chi2": np.nan, "time_s": 0.0, "n_pixels": 0, "n_null": 0, "n_linearize": 0,
+                   "n_chi2": 0}  # fmt: skip
+        for name, absent in nothing.items():
+            full = np.full(n, absent, dtype=out[name].dtype)
+            full[where] = out[name]
+            out[name] = full
+        status = self.status.copy()
+        status[where] = out["status"]
+        messages = {int(where[k]): text for k, text in out["messages"].items()}
+        offset = np.concatenate([[0], np.cumsum(sizes)])
+        return out | {"status": status, "messages": messages | self.messages, "offset": offset}
+
+    def update(self, results: ManyResults) -> None:
+        """Leave values and errors in the models that were fitted."""
+        evaluated = results.n_evaluations > 0
+        for row, scene in enumerate(self.scenes):
+            if scene is None or not evaluated[row]:
+                continue
+            part = slice(results.offset[row], results.offset[row + 1])
+            scale = results.covariance_scale[row]
+            covariance: Any = results.covariance_of(row)
+            if covariance is None:
+                covariance = sparse.diags_array(results.flat_variances[part] * scale).tocsc()
+            scene.assign(
+                results.flat_values[part], covariance, at_bound=results.flat_at_bound[part]
+            )
