@@ -23,7 +23,9 @@ py::dict run(BatchColumns& columns, const std::vector<std::int64_t>& n_pixels, i
       if (PyErr_CheckSignals() != 0) throw py::error_already_set();
       if (callback.is_none()) return true;
       const py::object answer = callback(done);
-      return answer.is_none() || PyObject_IsTrue(answer.ptr()) == 1;
+      const int go_on = answer.is_none() ? 1 : PyObject_IsTrue(answer.ptr());
+      if (go_on < 0) throw py::error_already_set();
+      return go_on == 1;
     } catch (py::error_already_set& error) {
       if (!error.matches(PyExc_KeyboardInterrupt)) raised.emplace(error);
       return false;
@@ -39,25 +41,27 @@ py::dict run(BatchColumns& columns, const std::vector<std::int64_t>& n_pixels, i
 
 py::dict fit_scenes(const py::list& scenes, const py::list& starts, const py::dict& options,
                     int n_threads, bool covariance, const py::object& callback) {
-  std::vector<SceneHandle*> handles;
+  // The list may change while the GIL is not held.
+  std::vector<std::shared_ptr<const Scene>> compiled;
   std::vector<std::vector<double>> start;
   std::vector<std::int64_t> sizes, n_pixels;
   require(scenes.size() == starts.size(), "there are ", scenes.size(), " scenes and ",
           starts.size(), " starts");
   for (std::size_t i = 0; i < scenes.size(); ++i) {
-    handles.push_back(&py::cast<SceneHandle&>(scenes[i]));
+    compiled.push_back(py::cast<SceneHandle&>(scenes[i]).scene());
+    const Scene& scene = *compiled.back();
     const auto v = py::cast<Array>(starts[i]);
-    check_shape("v", v, {handles.back()->scene()->parameters().n_free()});
+    check_shape("v", v, {scene.parameters().n_free()});
     start.push_back(to_vector<double>(v));
     sizes.push_back(v.size());
     n_pixels.push_back(0);
-    for (const ImageSpec& image : handles.back()->scene()->images()) {
+    for (const ImageSpec& image : scene.images()) {
       n_pixels.back() += static_cast<std::int64_t>(image.data.size());
     }
   }
   const LMOptions lm = read_options(options);
   BatchColumns columns(sizes, covariance, lm.covariance_max_size);
-  const auto job = [&](std::size_t i) { return BatchJob{handles[i]->scene(), start[i]}; };
+  const auto job = [&](std::size_t i) { return BatchJob{compiled[i], start[i]}; };
   return run(columns, n_pixels, n_threads, job, lm, callback);
 }
 

@@ -13,11 +13,14 @@ struct Plane {
   py::ssize_t height = 0, width = 0;
 };
 
-NumberView view_of(const char* name, const py::array& array, const void* data) {
-  const bool single = array.dtype().equal(py::dtype::of<float>());
-  require(single || array.dtype().equal(py::dtype::of<double>()) ||
-              array.dtype().equal(py::dtype::of<bool>()),
-          name, ": must hold float32, float64 or bool");
+NumberView view_of(const std::string& name, const py::array& array, const void* data) {
+  const py::dtype type = array.dtype();
+  const bool single = type.equal(py::dtype::of<float>());
+  if (name == "mask") {
+    require(type.equal(py::dtype::of<bool>()), "mask: must hold bool");
+  } else {
+    require(single || type.equal(py::dtype::of<double>()), name, ": must hold float32 or float64");
+  }
   require((array.flags() & py::array::c_style) != 0, name, ": must be C-contiguous");
   return {data, single};
 }

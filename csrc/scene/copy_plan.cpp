@@ -16,6 +16,21 @@ namespace {
 // come to before it is replaced. And the range of what it may be beside the copies' own light.
 constexpr double planned = 1e-8, suitable = 1e-7, finest = 1e-7, coarsest = 1e-2;
 
+// The PSF leaves nothing finer than itself, and what its moments do to a polynomial is known to
+// coarse terms only: at most so many terms for each of its standard deviations in half the square,
+// fewer for ellipses so thin that their ridges are finer; and the square reaches so many beyond the
+// window, where derivatives of the polynomial are tame.
+struct Resolution {
+  double terms, margin;
+};
+constexpr Resolution usual = {2.2, 2.0}, thin = {1.15, 3.0};
+constexpr double thin_ratio = 0.03;
+
+const Resolution& resolution(const TileState& state) {
+  const double root = std::sqrt(std::max(state.S[0] * state.S[2] - state.S[1] * state.S[1], 0.0));
+  return root < thin_ratio * largest_eigenvalue(state.S) ? thin : usual;
+}
+
 // Rings of copies that share a polynomial, by the last of each.
 constexpr int last_rings[] = {1, 3, copy_rings};
 
@@ -98,7 +113,12 @@ int order_for(const TileView& view, const TileState& state, double core, double 
   const double light = relative_light(view, state, core, half_x, half_y, ring);
   const double error = std::clamp(tolerance / std::max(light, 1e-30), finest, coarsest);
   const double terms = std::log(error) / -std::log(std::max(nearest, 1.05));
-  return std::clamp(2 * static_cast<int>(std::ceil(0.5 * terms)), 4, CopyPlan::max_order);
+  const double* m = view.transfer.moments;
+  const double widths =
+      std::min(half_x / std::sqrt(std::max(m[0], 1e-6)), half_y / std::sqrt(std::max(m[2], 1e-6)));
+  const double most = widths * resolution(state).terms;
+  const double order = std::min({terms, most, double{CopyPlan::max_order}});
+  return std::isfinite(order) ? 2 * std::max(2, static_cast<int>(std::ceil(0.5 * order))) : 4;
 }
 
 // How far the light's centre lies from the window's far side, pixels.
@@ -135,8 +155,10 @@ CopyPlan plan_copies(const TileView& view, const TileState& state, double core, 
   const double* shift = view.transfer.shift;
   const double* moments = view.transfer.moments;
   CopyPlan plan;
-  plan.half_x = reach(state.x0 + shift[0], view.width) + slack;
-  plan.half_y = reach(state.y0 + shift[1], view.height) + slack;
+  const double beyond =
+      std::max(slack, resolution(state).margin * std::sqrt(std::max(moments[0], moments[2])));
+  plan.half_x = reach(state.x0 + shift[0], view.width) + beyond;
+  plan.half_y = reach(state.y0 + shift[1], view.height) + beyond;
   int first = 1;
   for (std::size_t i = 0; i < std::size(last_rings); ++i) {
     const int n = order_for(view, state, core, plan.half_x, plan.half_y, first, planned);
@@ -163,7 +185,17 @@ bool suits_copies(const TileView& view, const TileState& state, double core) {
       reach(state.y0 + shift[1], view.height) > 1.02 * plan.half_y) {
     return false;
   }
-  return order_for(view, state, core, plan.half_x, plan.half_y, 1, suitable) <= plan.rings[0].n;
+  // Nor does a square suit that reaches where it has no need to: copies are near there.
+  if (reach(state.x0 + shift[0], view.width) < 0.5 * plan.half_x &&
+      plan.half_x > 0.75 * view.transfer.box_x) {
+    return false;
+  }
+  if (reach(state.y0 + shift[1], view.height) < 0.5 * plan.half_y &&
+      plan.half_y > 0.75 * view.transfer.box_y) {
+    return false;
+  }
+  const int n = order_for(view, state, core, plan.half_x, plan.half_y, 1, suitable);
+  return n <= plan.rings[0].n && (&resolution(state) == &usual || plan.rings[0].n <= 2 * n);
 }
 
 }  // namespace jointlight

@@ -83,7 +83,8 @@ void Scene::place_tiles(const ParameterState& parameters, bool internal,
     TileGeometry geometry = tile.geometry;
     if (!internal) geometry.chart = ShapeChart::ellipse;
     state.visible = evaluate_geometry(geometry, slots, state, chains[i]);
-    if (state.visible && view.renderer == Renderer::fourier) {
+    const bool drawable = state.visible;
+    if (drawable && view.renderer == Renderer::fourier) {
       // Beyond this a copy's core would lie in the window; a core would lie beyond its box.
       const double far_x = std::max(state.x0, view.width - 1 - state.x0);
       const double far_y = std::max(state.y0, view.height - 1 - state.y0);
@@ -92,6 +93,7 @@ void Scene::place_tiles(const ParameterState& parameters, bool internal,
                           ? x > 0.0 && y > 0.0 && x < view.transfer.box_x && y < view.transfer.box_y
                           : far_x < view.transfer.box_x - 1 && far_y < view.transfer.box_y - 1;
     }
+    state.beyond = drawable && !state.visible;
     if (!state.visible) {
       for (double& v : state.value) v = 0.0;
       chains[i] = {};

@@ -195,7 +195,11 @@ bool Scene::covers(std::span<const TileState> states) const {
   if (states.size() != views_.size()) return true;  // nothing was drawn yet
   for (std::size_t t = 0; t < views_.size(); ++t) {
     const TileView& view = views_[t];
-    if (view.renderer != Renderer::fourier || !states[t].visible) continue;
+    const TileState& state = states[t];
+    const bool inside =
+        state.x0 >= 0.0 && state.x0 < view.width && state.y0 >= 0.0 && state.y0 < view.height;
+    if (state.beyond && inside) return false;
+    if (view.renderer != Renderer::fourier || !state.visible) continue;
     if (view.core.taper > 0.0) {
       if (!core_suits(view, states[t])) return false;
       continue;

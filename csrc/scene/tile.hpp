@@ -135,7 +135,8 @@ struct TileState {
   double shape[2] = {};
   RadialTable table;
   bool has_table = false;      // false: point source, f = 1
-  bool visible = true;         // false: centre outside what the plan covers
+  bool visible = true;         // false: not drawn
+  bool beyond = false;         // not drawn because the plan's boxes do not reach that far
   double taper = 0.0;          // of the core, units of the scale; 0 = none
   double tail[n_lanes] = {};   // light of the copies beyond the summed shells
   double value[n_lanes] = {};  // image = value . lanes

@@ -50,7 +50,7 @@ class SceneProblem final : public Problem {
   // The tiles at x, nothing drawn.
   const std::vector<TileState>& place(std::span<const double> x);
 
-  // At the coordinates of the last chi2 or linearize call.
+  // At the coordinates of the last chi2 or linearize call, before any refine().
   const std::vector<double>& chi2_tiles() const { return sums_.chi2; }
   const std::vector<TileState>& tile_states() const { return tiles_; }
 
@@ -87,7 +87,7 @@ class SceneProblem final : public Problem {
   void fill_columns();
   void fold(std::span<double> g, std::span<double> h) const;
   void finish_normal(std::span<const double> x, std::span<double> g, std::span<double> h);
-  void shift_amplitudes(std::span<const double> step);  // scene_refine.cpp
+  bool shift_amplitudes(std::span<const double> step);  // scene_refine.cpp
   double sum_parts(std::span<const double> x);
 
   std::shared_ptr<const Scene> scene_;

@@ -125,17 +125,16 @@ void SceneProblem::refine(std::span<const int> group, std::span<double> x, std::
     for (std::size_t k = 0; k < system.step.size(); ++k) {
       const int i = system.coordinates[k];
       full[at(i)] = system.step[k];
-      x[at(i)] += system.step[k];
+      x[at(i)] = std::clamp(x[at(i)] + system.step[k], lower()[at(i)], upper()[at(i)]);
       // Sources that share pixels share what their amplitudes gain together.
       parts_[at(home(i))] += system.step[k] * (2.0 * system.slope[k] + system.image[k]);
     }
   }
   if (!any) return;
-  if (afresh) {
+  if (afresh || !shift_amplitudes(full)) {
     linearize(x, g, h);
     return;
   }
-  shift_amplitudes(full);
   finish_normal(x, g, h);
 }
 
@@ -185,11 +184,12 @@ double SceneProblem::best_step(Subsystem& system, std::span<const double> x) con
   return change;
 }
 
-// The state at amplitudes and skies `step` [n_free] from the present ones.
-void SceneProblem::shift_amplitudes(std::span<const double> step) {
+// The state at amplitudes and skies `step` [n_free] from the present ones; false if a tile has too
+// little light for its derivatives to follow by a factor, and nothing was moved.
+bool SceneProblem::shift_amplitudes(std::span<const double> step) {
+  constexpr double least_light = 1e-6;  // of what it gains
   const ParameterMap& map = scene_->parameters();
   const auto& tiles = scene_->tiles();
-  for (std::size_t i = 0; i < step.size(); ++i) state_.natural[i] += step[i];
   const auto slot_change = [&](int slot) {
     double change = 0.0;
     for (int e = map.row_begin(slot); e < map.row_end(slot); ++e) {
@@ -201,27 +201,36 @@ void SceneProblem::shift_amplitudes(std::span<const double> step) {
   for (std::size_t t = 0; t < tiles.size(); ++t) {
     if (!tiles_[t].visible) continue;
     const TileGeometry& geometry = tiles[t].geometry;
-    TileState& state = tiles_[t];
-    Chain& chain = chains_[t];
+    const Chain& chain = chains_[t];
     double* own = &moved[t * n_lanes];
     if (is_sky(geometry)) {
       for (int s = 0; s < geometry.n_slots; ++s) {
         own[s] = chain.matrix[s][s] * slot_change(tiles[t].slots[at(s)]);
       }
-    } else {
-      const int last = geometry.n_slots - 1;
-      const double change = slot_change(tiles[t].slots[at(last)]);
-      if (change == 0.0) continue;
-      own[lane_unit] = chain.matrix[lane_unit][last] * change;
+      continue;
+    }
+    const int last = geometry.n_slots - 1;
+    const double change = slot_change(tiles[t].slots[at(last)]);
+    if (change == 0.0) continue;
+    own[lane_unit] = chain.matrix[lane_unit][last] * change;
+    const double light = std::abs(tiles_[t].value[lane_unit]);
+    if (!(light > least_light * std::abs(own[lane_unit]))) return false;
+  }
+  for (std::size_t t = 0; t < tiles.size(); ++t) {
+    TileState& state = tiles_[t];
+    const double* own = &moved[t * n_lanes];
+    const TileGeometry& geometry = tiles[t].geometry;
+    if (!is_sky(geometry) && own[lane_unit] != 0.0) {
       const double factor = 1.0 + own[lane_unit] / state.value[lane_unit];
-      for (auto& row : chain.matrix) {
+      for (auto& row : chains_[t].matrix) {
         for (int s = 0; s < geometry.n_all_slots(); ++s) {
-          if (s != last) row[s] *= factor;
+          if (s != geometry.n_slots - 1) row[s] *= factor;
         }
       }
     }
     for (int i = 0; i < n_lanes; ++i) state.value[i] += own[i];
   }
+  for (std::size_t i = 0; i < step.size(); ++i) state_.natural[i] += step[i];
   std::vector<std::uint8_t> done(state_.slots.size(), 0);
   for (const TileSpec& tile : tiles) {
     for (const int slot : tile.slots) {
@@ -246,6 +255,7 @@ void SceneProblem::shift_amplitudes(std::span<const double> step) {
       }
     }
   }
+  return true;
 }
 
 }  // namespace jointlight

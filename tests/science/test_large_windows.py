@@ -241,3 +241,18 @@ def test_one_box_for_what_the_filter_cannot_hold():
     halo = np.exp(-0.5 * (x**2 + y**2) / 1.3**2) + 1e-3 / (1.0 + np.hypot(x, y) / 10.0)
     scene, _ = core.scene(galaxy(1.0, 10.0, 0.8), SIZE, SIZE, psf=core.PsfArray(halo))
     assert not in_parts(scene)
+
+
+@pytest.mark.parametrize("shift", [40.0, 60.0, 80.0])
+def test_a_compiled_scene_draws_away_from_its_start(shift):
+    e = galaxy(2.0, 12.0, 0.6)
+    moved = replace(e, x=e.x - shift, y=e.y + 0.5 * shift)
+    psf = kernel("gaussian", 3.0)
+    scene, v = core.scene(e, SIZE, SIZE, psf=psf)
+    there, w = core.scene(moved, SIZE, SIZE, psf=psf)
+    assert in_parts(scene)
+    assert error(scene.render(w, 0), there.render(w, 0)) <= 2e-5
+    assert scene.linearize(w)[0] == pytest.approx(there.linearize(w)[0], rel=1e-4)
+    np.testing.assert_array_equal(
+        scene.render(v, 0), core.scene(e, SIZE, SIZE, psf=psf)[0].render(v, 0)
+    )

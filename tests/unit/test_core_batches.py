@@ -175,3 +175,9 @@ def test_points_are_not_all_alike(rng: np.random.Generator) -> None:
     bright = scene.render(field.start, 0).sum()
     assert scene.render(points[8], 0).sum() < bright - 100
     assert scene.render(points[10], 0).sum() < bright - 100
+
+
+def test_an_image_without_tiles_is_dark() -> None:
+    field = Field((20, 20), (12, 14))
+    field.add("point", (9.0, 9.0, 10.0))
+    np.testing.assert_array_equal(field.scene().render(field.start, 1), np.zeros((12, 14)))

@@ -154,3 +154,27 @@ def test_no_amplitude_is_no_obstacle() -> None:
     start[linear[1]] = 0.0
     out = field.scene().fit(start)
     assert out["chi2"] < field.scene().chi2(start)
+
+
+@pytest.mark.parametrize("start", [(30.0, 30.0), (30.0 + 1e-9, 30.0), (35.0, 10.0)])
+def test_an_amplitude_that_is_a_difference_may_vanish(start: tuple[float, float]) -> None:
+    """Its tile has no light, though none of its coordinates is zero."""
+    size = 30
+    field = Field((size, size))
+    field.add("sersic", (15.0, 14.0, 0.7, 30.0, 3.0, 1.5, 20.0))
+    field.add("flat_sky", (2.0,))
+    truth = field.observe(noise=1.0, seed=3)
+    builder = field.builder()
+    n = len(truth)
+    rows = [[k] for k in range(6)] + [[6, 7]] + [[8]]
+    v = np.concatenate([truth[:6], start, truth[7:]])
+    builder.set_parameters(
+        n_free=n + 1, start=v, lower=np.full(n + 1, -np.inf), upper=np.full(n + 1, np.inf),
+        indptr=np.cumsum([0, *map(len, rows)]), indices=np.concatenate(rows),
+        coefs=np.array([1.0] * 7 + [-1.0, 1.0]), const=np.zeros(n),
+        prior_mean=np.full(n + 1, 10.0), prior_sigma=np.where(np.arange(n + 1) == 7, 5.0, np.inf),
+        functions=[],
+    )  # fmt: skip
+    out = builder.build(n_threads=1).fit(v)
+    assert out["status"].startswith("converged")
+    assert out["v"][6] - out["v"][7] == pytest.approx(20.0, abs=3.0)

@@ -4,9 +4,11 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 import jointlight as jl
 from jointlight.scene import compile
+from reference.field import Field
 
 
 def needle() -> jl.Model:
@@ -52,3 +54,20 @@ def test_the_axis_ratio_is_at_its_limit_and_the_others_have_errors():
         found[np.ix_(free, free)] / np.outer(sigma, sigma),
         atol=5e-3,
     )
+
+
+@pytest.mark.parametrize("sigma", [0.8, 2.0, 3.0])
+@pytest.mark.parametrize("q", [0.02, 0.03, 0.05])
+def test_thin_ellipses_under_wide_psfs(q: float, sigma: float) -> None:
+    """A window's image is that of the middle of a wide one, in which nothing repeats."""
+    values = np.array([15.65, 39.45, q, 131.3, 10.6, 6.3, 1.0])
+    height, width, pad = 46, 52, 300
+    field, wide = (
+        Field((height, width), sigma=sigma),
+        Field((height + 600, width + 600), sigma=sigma),
+    )
+    field.add("sersic", values, amplitude="flux")
+    wide.add("sersic", values + [pad, pad, 0, 0, 0, 0, 0], amplitude="flux")
+    image = field.scene().render(field.start, 0)
+    expected = wide.scene().render(wide.start, 0)[pad : pad + height, pad : pad + width]
+    assert np.max(np.abs(image - expected)) <= 1e-3 * expected.max()

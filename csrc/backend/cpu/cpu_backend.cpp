@@ -297,6 +297,7 @@ class CpuBackend final : public Backend {
   // Makes images of tiles of one image, without derivatives if under a PSF: even where those are in
   // memory, since what is remembered must not show.
   void draw_values(std::span<const TileState> states, std::span<const int> tiles) {
+    if (tiles.empty()) return;
     note_changes(states);
     load_batch(batch_of_image_[at(scene_->tiles()[at(tiles[0])].image)]);
     std::vector<int> by_value, by_lanes;

@@ -42,7 +42,9 @@ class Pool {
     const auto all_done = [this] { return running_ == 0; };
     while (waiting && !done_.wait_for(lock, std::chrono::milliseconds(100), all_done)) {
       lock.unlock();
+      is_inside = true;  // what it calls finds the pool taken
       waiting();
+      is_inside = false;
       lock.lock();
     }
     done_.wait(lock, all_done);

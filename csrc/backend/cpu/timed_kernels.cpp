@@ -65,7 +65,6 @@ const KernelTable& timed_kernels(const KernelTable& of) {
     timed.render_value_rows = &Timed<&KernelTable::render_value_rows, Stage::rows>::call;
     timed.subtract_copies_value =
         &Timed<&KernelTable::subtract_copies_value, Stage::subtract>::call;
-    timed.filter_rest = &Timed<&KernelTable::filter_rest, Stage::smooth>::call;
     timed.band = &band;
     timed.profile = &profile;
     return timed;
