@@ -67,7 +67,7 @@ def test_thin_ellipses_under_wide_psfs(q: float, sigma: float) -> None:
         Field((height + 600, width + 600), sigma=sigma),
     )
     field.add("sersic", values, amplitude="flux")
-    wide.add("sersic", values + [pad, pad, 0, 0, 0, 0, 0], amplitude="flux")
+    wide.add("sersic", np.add(values, (pad, pad, 0, 0, 0, 0, 0)), amplitude="flux")
     image = field.scene().render(field.start, 0)
     expected = wide.scene().render(wide.start, 0)[pad : pad + height, pad : pad + width]
     assert np.max(np.abs(image - expected)) <= 1e-3 * expected.max()
