@@ -141,8 +141,8 @@ def label(name: str, peer: Document) -> str:
         "astrophot": "AstroPhot",
     }
     version = peer["versions"].get(names[name], "")
-    shown = {"scipy_hand": "scipy by hand", "scipy_fine": "scipy by hand, pixels cut in 3x3"}
-    return f"{shown.get(name, names[name])} {version}"
+    how = {"scipy_hand": " by hand", "scipy_fine": " by hand, pixels cut in 3x3"}
+    return f"{names[name]} {version}{how.get(name, '')}"
 
 
 def times(document: Document) -> str:
@@ -170,9 +170,14 @@ def times(document: Document) -> str:
         for name, peer in document.get(case, {}).get("peers", {}).items():
             for quantity, found in peer["quantities"].items():
                 n = found.get("n")
-                said = words[quantity] + (f" of {n:,}" if n else "")
+                said = words[quantity].replace("fits", f"{n:,} fits" if n else "fits")
                 wall, cpu = found["median_s"], found["median_cpu_s"]
-                shown = [f"{n / t:.3g} /s" if n else milliseconds(t) for t in (cpu, wall)]
+                shown = [
+                    rows.text_of(round(n / t, 1 if n < 100 * t else None), "/s")
+                    if n
+                    else milliseconds(t)
+                    for t in (cpu, wall)
+                ]
                 if quantity == "fits_2_threads":
                     shown[0] = "-"
                 body.append([what, label(name, peer), said, *shown])
@@ -311,8 +316,7 @@ def worse(tuning: Document, before: Document) -> str:
         for key in (*TAIL, "mean"):
             a, b = then["n_linearize"][key], now["n_linearize"][key]
             if b > a:
-                name = key if key in ("mean", "median") else f"evaluations ({key})"
-                rose.append(f"{what}: {name} {a:.4g} to {b:.4g}")
+                rose.append(f"{what}: evaluations ({key}) {a:.1f} to {b:.1f}")
         for key, said in (("not_converged", "not converged"), ("wrong", "not at the optimum")):
             if now[key] > then[key]:
                 rose.append(f"{what}: {said} {then[key]} to {now[key]} of {now['n']}")
@@ -335,9 +339,9 @@ Written from `benchmarks/results/` by `python -m benchmarks.page`; how it is mea
 {cpu}, {cores} cores, {date}. Every code in a process of its own, one thread unless said, float64
 (pysersic: float32), {repeats} interleaved repeats (fewer of what takes long); figures are medians
 and ratios those of medians, of processor time where there is one thread: other work shares the
-machine. Times of two threads, and whatever is divided by them, are wall clock. Peers fit {subset} of
-the 1,000 stamps, chosen at random, and ratios are to our time for these same stamps; rates are those
-of all 1,000. Target rates were set on another machine. jointlight's derivative planes come with the
+machine. Times of two threads, and what is divided by them, are wall clock. Peers fit {subset} of
+the 1,000 stamps, chosen at random, and ratios are to our time for these same stamps; rates are for
+all 1,000. Target rates were set on another machine. jointlight's derivative planes come with the
 image, the others' without.
 """
 JUDGE = """
@@ -357,7 +361,9 @@ TUNING = """
 
 def render(document: Document, tuning: Document | None, before: Document | None) -> str:
     """The page."""
-    facts = document["machine"] | {k: document[k] for k in ("date", "repeats")}
+    repeats = {facts["repeats"] for facts in document["measured"].values()}
+    facts = document["machine"] | {"date": document["date"]}
+    facts["repeats"] = " to ".join(str(r) for r in sorted({min(repeats), max(repeats)}))
     facts["subset"] = document.get("stamps_101", {}).get("subset", "some")
     parts = ["# Performance", HOW.format(**facts), states(document)]
     parts += ["## What was to be reached", targets(document)]

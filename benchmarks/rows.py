@@ -289,31 +289,29 @@ PLANES_BOUND = (
     "(image, derivatives and normal equations: below)."
 )
 HAND_BOUND = (
-    "this renderer convolves whole pixels with the bare PSF and so does not compute the same answer "
-    "(offsets: below); the row that cuts pixels in 3x3 compares equal answers."
+    "this renderer convolves whole pixels and does not compute the same answer (offsets: below); "
+    "the row with pixels cut in 3x3 compares answers that agree."
 )
 RATE_BOUND = (
-    "the target is a rate, set on another machine: it grows with the clock of a core; the stages of "
-    "an evaluation against this processor's limits, and the evaluations of a fit, are below."
+    "the target is a rate, set on another machine, and goes with the speed of a core; how near an "
+    "evaluation's stages are to this processor's limits, and how many a fit takes, stands below."
 )
 PEER_BOUND = (
-    "the ratio divides by what our fit takes, whose stages stand below against this processor's "
-    "limits; the other code's evaluations and its answers (below) are its own."
+    "what our fit takes: how near an evaluation's stages are to this processor's limits, and how "
+    "many a fit takes, stands below."
 )
 IMAGE_BOUND = (
-    "our image is limited by the pixels' coarse-to-fine filter and by memory (stages: below), "
-    "and drawing it from Python adds the copy into a new array."
+    "what our image takes: the coarse grids of the smooth rest and one pass over the pixels, "
+    "of which the image from Python is a copy (stages of an evaluation: below)."
 )
 SOLVE_BOUND = (
-    "one solve needs as many rounds as its slowest region, and each round the windows of those "
-    "sources that still move (scaling with sources: below)."
+    "one solve takes as many rounds as its slowest region, each with the windows of all sources "
+    "that still move (time with the number of sources: below)."
 )
-THREADS_BOUND = (
-    "two cores that other work shares, here perhaps two threads of one core: wall clocks of both."
-)
+THREADS_BOUND = "wall clocks on two cores that other work shares: what it takes, two threads lack."
 START_BOUND = (
-    "processor time of Python's modules and of the first compiled scene; it goes with the speed of "
-    "the machine, which was another one when the target was set."
+    "processor time of Python, of loading modules and of the first scene: it goes with the speed "
+    "of a core, and the target was set on another machine."
 )
 # Said of a row where it is missed.
 BOUNDS: dict[str, str] = {
@@ -336,8 +334,8 @@ BOUNDS: dict[str, str] = {
     "crowded_ratio": SOLVE_BOUND,
     "crowded_time": SOLVE_BOUND,
     "transient": (
-        "a hundred small windows: evaluations are limited by their transforms (below), the rest is "
-        "Python that builds a hundred images."
+        "a hundred windows of their own WCS in every evaluation: stages of a window stand below; "
+        "the target was set on another machine."
     ),
     "first_fit": START_BOUND,
     "import": START_BOUND,
@@ -349,13 +347,13 @@ def judged(document: Document) -> list[dict[str, Any]]:
     """Every row with what was reached and whether that is enough, None where not measured."""
     out = []
     for row in ROWS:
+        met, note = None, ""
         try:
             reached = row.value(document)
+            if reached is not None and row.note is not None:
+                note = row.note(document)
         except (KeyError, TypeError):  # a group or a quantity that was not measured
             reached = None
-        met, note = None, ""
-        if reached is not None and row.note is not None:
-            note = row.note(document)
         if reached is not None:
             met = bool(reached <= row.reach if row.at_most else reached >= row.reach)
         out.append(
