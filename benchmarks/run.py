@@ -18,12 +18,15 @@ import statistics
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from .answers import canonical
 from .cases import CASES, Case, brightness_at_re
 from .cases import demo_problem as demo
 
@@ -69,11 +72,43 @@ class Peer:
         for quantity, seconds in self._say("run").items():
             self.times.setdefault(quantity, []).append(seconds)
 
+    def kill(self) -> None:
+        """Stop the process where it has not ended."""
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+
     def end(self) -> dict[str, Any]:
         """Stop the process; its answer and peak memory."""
         last = self._say("end")
         self.process.wait()
         return last
+
+
+def started(pythons: dict[str, str], case_file: Path) -> list[Peer]:
+    """The peers that start; those that fail cost no other its figures. Without ours there is none.
+
+    Warming up is part of the start.
+    """
+    peers = []
+    for name, python in pythons.items():
+        try:
+            peers.append(Peer(name, python, case_file))
+        except (OSError, RuntimeError) as error:
+            if name == "jointlight":
+                raise
+            print(f"{name}: left out: {error}", flush=True)
+    return peers
+
+
+@contextmanager
+def stopped(peers: list[Peer]) -> Iterator[None]:
+    """No process of theirs outlives the block."""
+    try:
+        yield
+    finally:
+        for peer in peers:
+            peer.kill()
 
 
 def machine() -> dict[str, Any]:
@@ -104,7 +139,7 @@ def check(case: Case, answer: dict[str, Any]) -> dict[str, Any]:
             "worst_pixel_over_peak": error / float(truth.max()),
             "worst_pixel_sigma": error / sigma,
         }
-    x, y, q, pa, scale, n = answer["structure"]
+    x, y, q, pa, scale, n = canonical(np.array(answer["structure"])).tolist()
     unit = brightness_at_re(np.ones(1), q, scale, n)[0]
     v = np.array([x, y, q, pa, scale, n, *(np.array(answer["ie"]) / unit)])
     best = demo.optimum(images)
@@ -133,9 +168,10 @@ def summarise(peers: list[Peer], endings: dict[str, dict[str, Any]]) -> dict[str
                 "median_s": statistics.median(wall),
                 "best_s": min(wall),
                 "median_cpu_s": statistics.median(t[1] for t in times),
+                "repeats": len(times),
             }
             if peer is not ours and quantity in ours.times:
-                mine = [t[0] for t in ours.times[quantity]]
+                mine = [t[0] for t in ours.times[quantity]][: len(wall)]
                 each = [a / b for a, b in zip(wall, mine, strict=True)]
                 entry["ratio_to_jointlight"] = entry["median_s"] / statistics.median(mine)
                 entry["ratio_range"] = [min(each), max(each)]
@@ -153,15 +189,17 @@ def run_case(case: Case, pythons: dict[str, str], repeats: int) -> dict[str, Any
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"{case.name}.npz"
         case.write(path)
-        peers = [
-            Peer(name, python, path)
+        wanted = {
+            name: python
             for name, python in pythons.items()
             if IMAGE_ONLY.get(name, case.name) == case.name
-        ]
-        for _ in range(repeats):
-            for peer in peers:
-                peer.repeat()
-        endings = {peer.name: peer.end() for peer in peers}
+        }
+        peers = started(wanted, path)
+        with stopped(peers):
+            for _ in range(repeats):
+                for peer in peers:
+                    peer.repeat()
+            endings = {peer.name: peer.end() for peer in peers}
         result = summarise(peers, endings)
         for peer in peers:
             result[peer.name]["agreement"] = check(case, endings[peer.name]["result"])

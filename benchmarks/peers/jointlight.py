@@ -84,7 +84,7 @@ def image_case() -> None:
 
 
 def stamps_case() -> None:
-    """All stamps through `fit_many`, from arrays; then with two threads."""
+    """All stamps through `fit_many`, from arrays; with two threads; those the slow codes fit."""
     data, start = arrays["stamps"], arrays["start"]
     meta = facts["s_meta"]
     psf = jl.PSF(arrays["s_psf"], pixelscale=meta["pixelscale"], kind="optical")
@@ -95,12 +95,18 @@ def stamps_case() -> None:
     columns = dict(zip(("q", "PA", "Re", "n", "Ie"), start.T[2:], strict=True))
     columns["center"] = start[:, :2]
     weight = np.full(len(data), meta["sigma"] ** -2)
+    chosen = np.array(facts["chosen"])
+    few = data[chosen], weight[chosen], {k: v[chosen] for k, v in columns.items()}
     last: dict = {}
 
     def fits(n_threads: int = 1) -> None:
         last["many"] = jl.fit_many(
             template, data=data, weight=weight, psf=psf, start=columns, n_threads=n_threads
         )
+
+    def fits_chosen() -> None:
+        stamps, weights, starts = few
+        jl.fit_many(template, data=stamps, weight=weights, psf=psf, start=starts, n_threads=1)
 
     def result() -> dict:
         many = last["many"]
@@ -111,7 +117,12 @@ def stamps_case() -> None:
             "n_linearize": np.asarray(many.n_linearize).tolist(),
         }
 
-    serve(versions, {"fits": fits, "fits_2_threads": lambda: fits(2)}, result)
+    quantities = {
+        "fits": fits,
+        "fits_2_threads": lambda: fits(2),
+        "fits_chosen": fits_chosen,
+    }
+    serve(versions, quantities, result)
 
 
 PARAMETERS = ("center_x", "center_y", "q", "PA", "Re", "n", "Ie")

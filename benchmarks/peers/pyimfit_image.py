@@ -3,15 +3,20 @@
 
 It integrates pixels itself, so it gets the bare PSF. It counts pixels from 1 and its PA runs
 counter-clockwise from +y, which is North towards East where East is left. It gives no derivatives.
+Its transforms start a thread for every core whatever `maxThreads` says: the process keeps to one.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 
-import numpy as np
-import pyimfit
-from protocol import load, saved, saved_fits, serve
+if hasattr(os, "sched_setaffinity"):
+    os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+
+import numpy as np  # noqa: E402
+import pyimfit  # noqa: E402
+from protocol import load, saved, saved_fits, serve  # noqa: E402
 
 facts, arrays = load(sys.argv[1])
 (band,) = facts["bands"]
