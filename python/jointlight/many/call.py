@@ -9,8 +9,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Never
 
 import numpy as np
+from numpy.typing import NDArray
 
-from jointlight.errors import InvalidInput, invalid, warn_user
+from jointlight.errors import Described, InvalidInput, invalid, warn_user
 from jointlight.fit.options import (
     LMOptions,
     check_count,
@@ -20,9 +21,10 @@ from jointlight.fit.options import (
 from jointlight.many.arrays import count_objects
 from jointlight.many.assemble import make_results
 from jointlight.many.progress import Progress
-from jointlight.many.results import ManyResults
+from jointlight.many.results import ManyResults, code_of
 from jointlight.many.separate import fit_models
-from jointlight.many.template import NOISE, Template
+from jointlight.many.stamps import NOISE
+from jointlight.many.template import Template
 from jointlight.scene import parse_threads
 
 if TYPE_CHECKING:
@@ -229,7 +231,9 @@ def _fit_template(
     if isinstance(data, Mapping):
         if not data:
             raise invalid("data", data, "a mapping from image name to arrays")
-        first = next(iter(data.values()))
+        first = next((one for one in data.values() if one is not None), None)
+        if first is None:
+            raise invalid("data", Described("only None"), "a mapping from image name to arrays")
     n = count_objects("data", first)
     template = Template(model, n, given["start"])
     template.set_limits(given["limits"])
@@ -239,7 +243,8 @@ def _fit_template(
     scaled = _scaled(template.noise_known, scale)
     with Progress(progress, n) as told:
         out = template.fit(images, **how, callback=told.step)
-        told.step(n)
+        if not (out["status"] == code_of("interrupted")).any():
+            told.step(n)
     told.reraise()
     k = len(template.names)
     values = template.wrapped(out["values"].reshape(n, k)).ravel()
@@ -248,15 +253,17 @@ def _fit_template(
         layouts=(template.layout,),
         layout_of=np.zeros(n, dtype=np.int64),
         n_priors=np.full(n, template.n_priors),
-        scaled=np.full(n, scaled),
+        scaled=scaled,
     )
 
 
-def _scaled(known: bool, asked: bool | None) -> bool:
-    if asked is not None or known:
-        return bool(asked)
+def _scaled(known: NDArray[np.bool_], asked: bool | None) -> NDArray[np.bool_]:
+    """Of which objects errors are scaled; warns where that was not asked for."""
+    if asked is not None or known.all():
+        return np.full(len(known), bool(asked))
+    which = f" of {np.sum(~known)} of {len(known)} objects" if known.any() else ""
     warn_user(
-        "no noise is known: pixels were given weight 1, and errors are scaled by chi2/dof. Give "
-        "variance=, std= or weight=, or choose scale_covariance= yourself"
+        f"no noise is known{which}: pixels are given weight 1, and errors are scaled by chi2/dof. "
+        "Give variance=, std= or weight=, or choose scale_covariance= yourself"
     )
-    return True
+    return ~known
