@@ -239,8 +239,8 @@ def noise_levels(
         return np.full(n, float(array)), known
     if array.ndim == 1:
         _check_length(argument, array, n)
-        for row in np.flatnonzero(array < 0):
-            raise invalid(f"{argument}[{row}]", float(array[row]), "a positive number")
+        for first in np.flatnonzero(array < 0)[:1]:
+            raise invalid(f"{argument}[{first}]", float(array[first]), "a positive number")
         return array.astype(np.float64), known
     return _of_same_shapes(argument, _stacked(argument, array, n), n, pixels, problems), known
 

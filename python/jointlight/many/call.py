@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from numbers import Real
 from typing import TYPE_CHECKING, Any, Never
 
 import numpy as np
@@ -190,10 +192,13 @@ def _options(options: LMOptions | None, given: Mapping[str, Any]) -> LMOptions:
         if name == "max_iterations":
             chosen[name] = check_count("max_iter", value)
             continue
-        argument = "time_limit" if name == "time_limit_s" else name
-        chosen[name] = check_number(argument, value)
-        if name == "time_limit_s" and not chosen[name] > 0:
-            raise invalid(argument, value, "a positive number of seconds, or None")
+        if name == "time_limit_s":
+            number = isinstance(value, Real) and not isinstance(value, bool)
+            if not (number and 0 < value < math.inf):
+                raise invalid("time_limit", value, "a positive number of seconds, or None")
+            chosen[name] = float(value)
+            continue
+        chosen[name] = check_number(name, value)
     out = options or LMOptions()
     return replace(out, **chosen)
 

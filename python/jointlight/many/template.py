@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from jointlight import scene as scenes
 from jointlight.errors import InvalidInput, invalid
-from jointlight.many.results import Layout, code_of
+from jointlight.many.assemble import add_tie_errors
+from jointlight.many.results import SUCCESS, Layout, code_of
 from jointlight.many.stamps import read_stamps
-from jointlight.many.starts import Given, numbers_of, read_columns, root_names
+from jointlight.many.starts import Given, check_name, read_columns, read_ends, root_names
 from jointlight.parameters.values import wrap_into
 
 if TYPE_CHECKING:
@@ -111,10 +112,10 @@ class Template:
                 self.problems.setdefault(int(row), text)
             domain = one.parameter.domain
             if not domain.contains(one.values):
-                for row in range(self.n):
-                    if not domain.contains(one.values[row]):
-                        text = f"{slots.names[at]} = {one.values[row]:g} at the start must be in"
-                        self.problems.setdefault(row, f"{text} {domain}")
+                for k, value in enumerate(one.values):
+                    if not domain.contains(value):
+                        text = f"{slots.names[at]} = {value:g} at the start must be in {domain}"
+                        self.problems.setdefault(k, text)
         self._given = own
         constants = None
         if self.is_held.any():
@@ -169,21 +170,26 @@ class Template:
             raise invalid("limits", limits, "a mapping from parameter name to (low, high)")
         known = root_names(self.model)
         for name, pair in (limits or {}).items():
-            read_columns("limits", {name: 0.0}, self.model, self.n)  # checks the name
+            check_name("limits", name, known)
             parameter, component = known[name]
+            argument = f"limits[{name!r}]"
             try:
                 low, high = pair
             except (TypeError, ValueError):
-                raise invalid(f"limits[{name!r}]", pair, "a pair (low, high)") from None
+                raise invalid(argument, pair, "a pair (low, high)") from None
+            scalar = low is not None and high is not None and np.ndim(low) == np.ndim(high) == 0
             where = [component] if component is not None else range(parameter.size)
-            for k in where:
-                at = index.get((id(parameter), k))
-                if at is None:
-                    raise invalid("limits", name, "of a free parameter")
-                for side, end, narrow in ((lower, low, np.maximum), (upper, high, np.minimum)):
-                    if end is not None:
-                        numbers = numbers_of(f"limits[{name!r}]", end, parameter.unit)
-                        side[:, at] = narrow(side[:, at], numbers)
+            if any((id(parameter), k) not in index for k in where):
+                raise invalid("limits", name, "of a free parameter")
+            for side, end, narrow in ((lower, low, np.maximum), (upper, high, np.minimum)):
+                if end is None:
+                    continue
+                numbers = read_ends(argument, end, parameter, component, self.n)
+                for k, one in zip(where, numbers, strict=True):
+                    at = index[id(parameter), k]
+                    side[:, at] = narrow(side[:, at], one)
+            if scalar and not low < high:
+                raise invalid(argument, pair, "(low, high) with low below high")
         for at, (parameter, _) in enumerate(self._free):
             if slots.cyclic[self.kept[at]] and parameter.period is not None:
                 everything = upper[:, at] - lower[:, at] >= parameter.period
@@ -198,7 +204,10 @@ class Template:
                 f"({lower[row, at]:g}, {upper[row, at]:g})",
             )
         for row, at in np.argwhere(~(lower < upper)):
-            self.problems[int(row)] = f"the limits of {self.names[at]} exclude each other"
+            self.problems[int(row)] = (
+                f"the limits ({lower[row, at]:g}, {upper[row, at]:g}) of {self.names[at]} must be "
+                "numbers, the lower below the upper, together with those of the template"
+            )
         self.start = _Start(
             np.clip(values, lower, upper),
             lower if limits else None,
@@ -281,6 +290,9 @@ class Template:
         done = out["status"][refused] == code_of("invalid_input")
         for row in refused[done]:
             out["messages"][int(row)] = self.problems[int(row)]
+        errors = [b.last_error for b, _ in self.tables.slots.blocks if b.last_error is not None]
+        if errors:
+            add_tie_errors(out, np.flatnonzero(~SUCCESS[out["status"]]), errors)
         return dict(out)
 
 
