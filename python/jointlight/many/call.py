@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Never
 import numpy as np
 from numpy.typing import NDArray
 
+from jointlight.backends import environment_threads
 from jointlight.errors import Described, InvalidInput, invalid, warn_user
 from jointlight.fit.options import (
     LMOptions,
@@ -27,7 +28,6 @@ from jointlight.many.results import ManyResults, code_of
 from jointlight.many.separate import fit_models
 from jointlight.many.stamps import NOISE
 from jointlight.many.template import Template
-from jointlight.scene import parse_threads
 
 if TYPE_CHECKING:
     from jointlight.models import Model
@@ -82,30 +82,36 @@ def fit_many(
     data : array, list, or mapping of these
         With a template: pixels, ``[n, h, w]``, or a list of 2-d arrays of any shapes. For several
         images a mapping from image name; None in a list is an object that is not on that image.
-        Pixels that are NaN do not count. float32 and float64 are read in place. The stamp's middle
-        is where the template's image has its own.
+        Pixels that are NaN or masked do not count. float32 and float64 are read in place. The
+        stamp's middle is where the template's image has its own.
     variance, std, weight : float or array or list or mapping, optional
         The noise, as one of the three: a number, one an object (``[n]``), one plane ``[h, w]`` for
-        all, or like `data`. Pixels without a positive number do not count. Default: the noise of
-        the template's image.
+        all, or like `data`; lists may mix numbers and planes. Pixels without a positive number do
+        not count. Default, also for None in a list: the noise of the template's image.
     mask : array or list or mapping, optional
-        True, or any integer but 0, = ignore; ``[h, w]`` for all objects or like `data`.
+        True, or any integer but 0, = ignore; ``[h, w]`` for all objects or like `data`. The mask
+        of the template's image holds besides, for all stamps of its shape and for no others.
     psf : PSF, array, or list or mapping of these, optional
-        One for all, ``[ny, nx]``; one an object, ``[n, ny, nx]``, or a list. Arrays are sampled as
-        the template's PSF is and centred on their middle.
+        One for all, ``[ny, nx]``; one an object, ``[n, ny, nx]``, or a list. Arrays have the
+        oversampling and the kind of the template's PSF, analytic ones included (without one:
+        effective, sampled like the image), and are centred on their middle. Default, also for
+        None in a list: the template's.
     start : mapping or table, optional
         Start values by parameter name, numbers or ``[n]``, in the parameters' units; for fixed
-        parameters the values at which they are held. A table may have other columns.
+        parameters the values at which they are held. Quantities and columns with a unit are
+        converted; an object whose entry is masked is refused. A table may have other columns.
     limits : mapping, optional
-        ``(low, high)`` by parameter name, each a number or ``[n]`` or None, inside those of the
-        template.
+        ``(low, high)`` by parameter name, each a number or ``[n]`` or None. They narrow those of
+        the template: where they are wider, the template's hold. Limits of a cyclic parameter that
+        span its period are none.
     jacobian : array or mapping, optional
-        d(plane)/d(pixel) of each object's stamp in arcsec per pixel, ``[n, 2, 2]``. Default: that
-        of the template's image.
+        d(plane)/d(pixel) of each object's stamp, a Quantity or in arcsec per pixel,
+        ``[n, 2, 2]``. Default: that of the template's image.
     covariance : bool, optional
         Keep the covariance matrices, not only the errors.
     update : bool, optional
-        Leave values and errors in the models, as `fit` does; a template never changes.
+        Leave values and errors in the models, as `fit` does; otherwise they stay as they are,
+        without values too. A template never changes.
     max_iter, ftol, xtol, gtol : optional
         As for `jointlight.fit.LM`.
     time_limit : float, optional
@@ -148,7 +154,7 @@ def fit_many(
     _check(locals())
     how = {
         "options": chosen.to_dict(),
-        "n_threads": parse_threads(n_threads if n_threads is None else int(n_threads)),
+        "n_threads": environment_threads() if n_threads is None else int(n_threads),
         "covariance": bool(covariance),
     }
     if hasattr(models, "leaves"):

@@ -474,12 +474,13 @@ class ManyResults:
     def _subset(self, key: Any) -> ManyResults:
         allowed = "a column's name, a row, a slice, a mask or row numbers"
         try:
-            if not isinstance(key, slice):
-                key = np.asarray(key)
-                if key.ndim != 1:
+            where = key if isinstance(key, slice) else np.asarray(key)
+            if not isinstance(where, slice):
+                if where.ndim != 1:
                     raise TypeError
-                key = key if key.size or key.dtype.kind == "b" else key.astype(np.int64)
-            rows = np.arange(len(self))[key]
+                if not where.size:
+                    where = where.astype(np.int64)
+            rows = np.arange(len(self))[where]
         except (IndexError, TypeError, ValueError):
             raise invalid("key", key, allowed) from None
         sizes = np.diff(self.offset)[rows]

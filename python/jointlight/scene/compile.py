@@ -380,16 +380,14 @@ def parse_threads(n_threads: int | None) -> int:
     int
     """
     source: object = n_threads
-    argument = "n_threads"
     if n_threads is None:
         text = os.environ.get("JOINTLIGHT_NUM_THREADS", "").strip()
         if not text:
             return 0
         source = int(text) if text.isdigit() else text
-        argument = "JOINTLIGHT_NUM_THREADS"
     if not isinstance(source, (int, np.integer)) or isinstance(source, bool) or source < 0:
         raise InvalidInput(
-            f"{argument} = {source!r} must be a whole number, 0 for all cores",
+            f"n_threads = {source!r} must be a whole number, 0 for all cores",
             argument="n_threads",
         )
     return int(source)
