@@ -369,8 +369,13 @@ def test_keyboard_interrupt_keeps_what_is_done():
     job = slow_job(40_000)  # minutes, were it not interrupted
     timer = threading.Timer(0.6, os.kill, (os.getpid(), signal.SIGINT))
     timer.start()
-    results = jl.fit_many(template(), n_threads=1, **job)
+    told = [0]
+    results = jl.fit_many(
+        template(), n_threads=1, **job, progress=lambda done, n: told.append(done)
+    )
     timer.join()
+    assert results.interrupted
+    assert max(told) < len(results)
     done = results.status != "interrupted"
     assert 0 < done.sum() < len(results)
     assert results.success[done].all()

@@ -88,6 +88,11 @@ def test_angles_of_a_template_come_back_in_their_period():
     turned = fit(stamps, start | {"PA": start["PA"] - 360.0})
     assert np.all((turned["PA"] >= 0) & (turned["PA"] < 180))
     np.testing.assert_allclose(turned["PA"], plain["PA"], rtol=1e-7)
+    image = template().target
+    truth = galaxy(image, (0.0, 0.0), 0.5, 179.0, 4.0, 1.5, 1.0)
+    stamp = truth.image() + np.random.default_rng(0).normal(0, NOISE, (32, 32))
+    across = fit([stamp], {"PA": 2.0})
+    assert 170.0 < across["PA"][0] < 180.0
 
 
 def test_angles_start_next_to_the_mean_of_their_prior():
@@ -401,6 +406,32 @@ def test_updates_as_a_single_fit_leaves_them():
         jl.fit_many([many], options=options)
         for name in ("q", "Re", "n"):
             np.testing.assert_array_equal(many[name].uncertainty, single[name].uncertainty)
+
+
+def test_followers_of_a_parameter_at_its_bound_have_the_error_of_a_single_fit():
+    def model() -> Any:
+        made = mixed_models(1)[0]
+        made["Re"].value = 3.0
+        made["Re"].limits = (0.1, 3.2)
+        made["Ie"].tie(lambda Re, n: 0.2 * Re + 0.1 * n, [made["Re"], made["n"]])
+        return made
+
+    single, many = model(), model()
+    assert single.fit(n_threads=1).at_bound.any()
+    jl.fit_many([many])
+    assert np.isfinite(single["Ie"].uncertainty)
+    np.testing.assert_array_equal(many["Ie"].uncertainty, single["Ie"].uncertainty)
+
+
+def test_errors_of_large_models_are_scaled_too():
+    model = mixed_models(1)[0]
+    image = jl.TargetImage(model.target.data, psf=PSF, pixelscale=1.0)
+    bare = galaxy(image, (0.0, 0.0), 0.7, 160.0, 5.0, 1.2, 0.8)
+    options = jl.fit.LMOptions(covariance_max_size=5)
+    with pytest.warns(jl.JointlightWarning, match="no noise"):
+        results = jl.fit_many([bare], options=options)
+    assert results.covariance_scale[0] != 1.0
+    assert bare["Re"].uncertainty == pytest.approx(results["Re_error"][0], rel=1e-9)
 
 
 def fails_below(n: float) -> float:
