@@ -542,6 +542,12 @@ def test_refusals_name_argument_value_and_what_is_allowed(changes, message):
         jl.fit_many(template(16), **call)
 
 
+def test_what_is_no_stamp_is_named():
+    results = jl.fit_many(template(16), data=["a", np.zeros((16, 16))], max_iter=1)
+    assert results.status[0] == "invalid_input"
+    assert results.message[0] == "data must be a two-dimensional array, not 'a'"
+
+
 def test_threads_of_the_environment_are_named(monkeypatch):
     monkeypatch.setenv("JOINTLIGHT_NUM_THREADS", "abc")
     with pytest.raises(jl.InvalidInput, match=r"JOINTLIGHT_NUM_THREADS.*'abc'"):

@@ -155,6 +155,8 @@ def planes(
             array = None
             if item is not None:
                 try:
+                    if np.ndim(item) == 0:
+                        raise invalid(argument, item, "a two-dimensional array")
                     array = _numbers(argument, item, unit, is_mask=is_mask)
                     if array.ndim != 2:
                         shown = Described(f"of shape {array.shape}")
