@@ -369,8 +369,13 @@ def test_keyboard_interrupt_keeps_what_is_done():
     job = slow_job(40_000)  # minutes, were it not interrupted
     timer = threading.Timer(0.6, os.kill, (os.getpid(), signal.SIGINT))
     timer.start()
-    results = jl.fit_many(template(), n_threads=1, **job)
+    told = [0]
+    results = jl.fit_many(
+        template(), n_threads=1, **job, progress=lambda done, n: told.append(done)
+    )
     timer.join()
+    assert results.interrupted
+    assert max(told) < len(results)
     done = results.status != "interrupted"
     assert 0 < done.sum() < len(results)
     assert results.success[done].all()
@@ -382,14 +387,19 @@ def test_keyboard_interrupt_keeps_what_is_done():
     assert_equal(results[:4], whole)
 
 
-def test_keyboard_interrupt_among_models():
+def test_keyboard_interrupt_among_models(monkeypatch):
     def stop(done: int, total: int) -> None:
         raise KeyboardInterrupt
 
+    monkeypatch.setattr("jointlight.many.separate._AT_A_TIME", 1)
     models = mixed_models(4)
     results = jl.fit_many(models, progress=stop, n_threads=1)
-    assert set(results.status) <= {*STATUS}
-    assert len(results) == 4
+    assert results.interrupted
+    # The first was done when the function was called; no other was begun.
+    assert results.success.tolist() == [True, False, False, False]
+    assert (results.status[1:] == "interrupted").all()
+    assert (results.n_evaluations[1:] == 0).all()
+    assert models[1]["flux"].uncertainty is None
 
 
 def test_progress_is_told_and_its_errors_are_raised():

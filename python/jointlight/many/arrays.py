@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 from astropy import units as u
+from astropy.utils.masked import Masked
 from numpy.typing import NDArray
 
 from jointlight.errors import Described, InvalidInput, did_you_mean, invalid
@@ -21,7 +22,8 @@ __all__ = [
     "count_objects",
     "is_listed",
     "jacobians",
-    "levels_or_planes",
+    "masks",
+    "noise_levels",
     "planes",
 ]
 
@@ -66,7 +68,7 @@ def by_image(argument: str, given: Any, names: tuple[str, ...]) -> dict[str, Any
         One entry an image; None where nothing was given.
     """
     if not isinstance(given, Mapping):
-        if given is not None and len(names) > 1 and np.ndim(_first(given)) > 0:
+        if len(names) > 1 and given is not None and not _holds_for_all(argument, given):
             raise invalid(
                 argument, given, f"a mapping from image name, one of {', '.join(names)}, to arrays"
             )
@@ -80,11 +82,13 @@ def by_image(argument: str, given: Any, names: tuple[str, ...]) -> dict[str, Any
     return {name: given.get(name) for name in names}
 
 
-def _first(given: Any) -> Any:
-    """One object's part of what was given; a number for a number."""
-    if isinstance(given, (list, tuple)):
-        return given[0] if given and given[0] is not None else np.zeros(1)
-    return given if np.ndim(given) else 0.0
+def _holds_for_all(argument: str, given: Any) -> bool:
+    """Whether something may be meant for several images: numbers and PSFs, but no pixels."""
+    if argument == "data":
+        return False
+    if is_listed(given):
+        return all(one is None or np.ndim(one) == 0 for one in given)
+    return np.ndim(given) == 0 or (np.ndim(given) == 1 and argument in _POWER)
 
 
 def count_objects(argument: str, given: Any) -> int:
@@ -112,7 +116,13 @@ def count_objects(argument: str, given: Any) -> int:
 
 
 def planes(
-    argument: str, given: Any, n: int, problems: dict[int, str], *, unit: Any = None
+    argument: str,
+    given: Any,
+    n: int,
+    problems: dict[int, str],
+    *,
+    unit: Any = None,
+    is_mask: bool = False,
 ) -> Planes:
     """Read one 2-d array an object.
 
@@ -128,6 +138,8 @@ def planes(
         What is wrong with single objects is added here, by row.
     unit : Unit, optional
         What Quantities are converted to.
+    is_mask : bool, optional
+        Whether they are masks.
 
     Returns
     -------
@@ -137,14 +149,15 @@ def planes(
     if given is None:
         return None
     if is_listed(given):
-        if len(given) != n:
-            raise invalid(argument, Described(f"{len(given)} arrays"), f"{n}, one an object")
+        _check_length(argument, given, n)
         out: list[Any] = []
         for row, item in enumerate(given):
             array = None
             if item is not None:
                 try:
-                    array = _numbers(argument, item, unit)
+                    if np.ndim(item) == 0:
+                        raise invalid(argument, item, "a two-dimensional array")
+                    array = _numbers(argument, item, unit, is_mask=is_mask)
                     if array.ndim != 2:
                         shown = Described(f"of shape {array.shape}")
                         raise invalid(argument, shown, "two-dimensional")
@@ -153,28 +166,36 @@ def planes(
                     array = None
             out.append(array)
         return out
-    array = _numbers(argument, given, unit)
+    array = _numbers(argument, given, unit, is_mask=is_mask)
     if array.ndim != 3 or len(array) != n:
         shown = Described(f"of shape {array.shape}")
         raise invalid(argument, shown, f"of shape ({n}, h, w), or a list of {n} 2-d arrays")
     return array
 
 
-def levels_or_planes(
-    argument: str, given: Any, n: int, pixels: Planes, problems: dict[int, str], unit: Any = None
-) -> Planes:
-    """Read noise or masks: a number, one an object, one plane for all, or one an object.
+def noise_levels(
+    argument: str,
+    kind: str,
+    given: Any,
+    n: int,
+    pixels: Planes,
+    problems: dict[int, str],
+    unit: Any = None,
+) -> tuple[Planes, NDArray[np.bool_]]:
+    """Read noise: a number, one an object, one plane for all, or one an object.
 
     Parameters
     ----------
     argument : str
-        Its name.
+        Its name in messages.
+    kind : str
+        ``"variance"``, ``"std"`` or ``"weight"``.
     given : object
         What was passed.
     n : int
         Number of objects.
-    pixels : ndarray, list or None
-        The objects' pixels, whose shapes it must have.
+    pixels : ndarray or list
+        The objects' pixels, whose shapes planes must have.
     problems : dict
         As for `planes`.
     unit : Unit, optional
@@ -182,33 +203,121 @@ def levels_or_planes(
 
     Returns
     -------
+    levels : ndarray, list or None
+        ``[n]``, or as from `planes`; None stands for the template's noise.
+    known : ndarray of bool
+        Which objects have noise of their own, ``[n]``.
+    """
+    known = np.ones(n, dtype=bool)
+    unit = None if unit is None else unit ** _POWER[kind]
+    if given is not None and is_listed(given):
+        _check_length(argument, given, n)
+        known = np.array([one is not None for one in given], dtype=bool)
+    if given is None or not known.any():
+        return None, np.zeros(n, dtype=bool)
+    if is_listed(given):
+        scalar = [one is not None and np.ndim(one) == 0 for one in given]
+        numbers = {
+            row: _level(f"{argument}[{row}]", one, unit)
+            for row, one in enumerate(given)
+            if scalar[row]
+        }
+        if all(scalar):
+            return np.array([numbers[row] for row in range(n)]), known
+        found: Planes = planes(
+            argument,
+            [None if scalar[row] else one for row, one in enumerate(given)],
+            n, problems, unit=unit,
+        )  # fmt: skip
+        assert isinstance(found, list)
+        for row, number in numbers.items():
+            shape = _shape_of(pixels, row)
+            found[row] = None if shape is None else np.full(shape, number)
+        return _of_same_shapes(argument, found, n, pixels, problems), known
+    array = _numbers(argument, given, unit)
+    if array.ndim == 0:
+        if not (np.isfinite(array) and array > 0):
+            raise invalid(argument, given, "a positive number")
+        return np.full(n, float(array)), known
+    if array.ndim == 1:
+        _check_length(argument, array, n)
+        for first in np.flatnonzero(array < 0)[:1]:
+            raise invalid(f"{argument}[{first}]", float(array[first]), "a positive number")
+        return array.astype(np.float64), known
+    return _of_same_shapes(argument, _stacked(argument, array, n), n, pixels, problems), known
+
+
+def masks(argument: str, given: Any, n: int, pixels: Planes, problems: dict[int, str]) -> Planes:
+    """Read masks: one plane for all, or one an object.
+
+    Parameters
+    ----------
+    argument : str
+        Its name in messages.
+    given : object
+        What was passed.
+    n : int
+        Number of objects.
+    pixels : ndarray or list
+        The objects' pixels, whose shapes they must have.
+    problems : dict
+        As for `planes`.
+
+    Returns
+    -------
     ndarray, list or None
-        ``[n]``, or as from `planes`.
+        True = ignore; None where nothing was given.
     """
     if given is None:
         return None
-    power = _POWER.get(argument)
-    unit = None if unit is None or power is None else unit**power
-    ragged = is_listed(given)
-    if ragged and len(given) == n and all(np.ndim(item) == 0 for item in given):
-        given = np.array([np.nan if item is None else float(item) for item in given])
-        ragged = False
-    if not ragged and np.ndim(given) < 3:
-        array = _numbers(argument, given, unit)
-        if array.ndim == 0 and power is None:
-            raise invalid(argument, given, "an array")
-        if array.ndim == 0:
-            if not (np.isfinite(array) and array >= 0):
-                raise invalid(argument, given, "a positive number")
-            return np.full(n, float(array))
-        if array.ndim == 1 and power is not None:
-            if len(array) != n:
-                raise invalid(argument, Described(f"{len(array)} numbers"), f"{n}, one an object")
-            return array.astype(np.float64)
-        given = [array] * n  # one plane for all
-    found = planes(argument, given, n, problems, unit=unit)
+    if is_listed(given):
+        found = planes(argument, given, n, problems, is_mask=True)
+    else:
+        array = _numbers(argument, given, None, is_mask=True)
+        if array.ndim < 2:
+            raise invalid(argument, given, f"an array [h, w] or [{n}, h, w], or a list")
+        found = _stacked(argument, array, n)
+    return _of_same_shapes(argument, found, n, pixels, problems)
+
+
+def _level(argument: str, value: Any, unit: Any) -> float:
+    array = _numbers(argument, value, unit)
+    if array < 0:
+        raise invalid(argument, value, "a positive number")
+    return float(array)
+
+
+def _check_length(argument: str, given: Any, n: int) -> None:
+    if len(given) != n:
+        raise invalid(argument, Described(f"{len(given)} entries"), f"{n}, one an object")
+
+
+def _stacked(argument: str, array: NDArray[Any], n: int) -> Planes:
+    """One plane for all as one an object; a stack as it is."""
+    if array.ndim == 2:
+        return [array] * n
+    if array.ndim != 3 or len(array) != n:
+        shown = Described(f"of shape {array.shape}")
+        raise invalid(argument, shown, f"of shape ({n}, h, w), or a list of {n} 2-d arrays")
+    return array
+
+
+def _shape_of(pixels: Planes, row: int) -> tuple[int, ...] | None:
+    one = None if pixels is None else pixels[row]
+    return None if one is None else one.shape
+
+
+def _of_same_shapes(
+    argument: str, found: Planes, n: int, pixels: Planes, problems: dict[int, str]
+) -> Planes:
+    """Planes of the shapes of the pixels: refuse all others."""
+    shapes = {row: _shape_of(pixels, row) for row in range(n)}
     if isinstance(found, list):
-        shapes = [None if one is None else one.shape for one in pixels]  # type: ignore[union-attr]
+        shared = n > 0 and found[0] is not None and all(one is found[0] for one in found)
+        present = {shape for shape in shapes.values() if shape is not None}
+        if shared and present and found[0].shape not in present:
+            shown = Described(f"of shape {found[0].shape}")
+            raise invalid(argument, shown, f"of the stamps' shape, {min(present)}")
         for row, one in enumerate(found):
             if one is not None and shapes[row] is not None and one.shape != shapes[row]:
                 shown = Described(f"of shape {one.shape}")
@@ -217,16 +326,17 @@ def levels_or_planes(
                 )
             if one is None or one.shape != shapes[row]:
                 found[row] = None
-    elif found is not None:
-        others = {None if one is None else one.shape for one in pixels}  # type: ignore[union-attr]
-        if others - {None, found.shape[1:]}:
-            shown = Described(f"of shape {found.shape}")
-            raise invalid(argument, shown, "of the same shape as data")
+    elif found is not None and set(shapes.values()) - {None, found.shape[1:]}:
+        shown = Described(f"of shape {found.shape}")
+        raise invalid(argument, shown, "of the same shape as data")
     return found
 
 
-def _numbers(argument: str, value: Any, unit: Any) -> NDArray[Any]:
+def _numbers(argument: str, value: Any, unit: Any, *, is_mask: bool = False) -> NDArray[Any]:
     """A contiguous array of float32, float64 or bool; masked values become NaN."""
+    hidden = None
+    if isinstance(value, Masked):
+        hidden, value = np.asarray(value.mask), value.unmasked
     if isinstance(value, u.Quantity):
         try:
             value = value.to_value(u.dimensionless_unscaled if unit is None else unit)
@@ -238,29 +348,32 @@ def _numbers(argument: str, value: Any, unit: Any) -> NDArray[Any]:
             )
             raise invalid(argument, Described(f"in {value.unit}"), allowed) from None
     if isinstance(value, np.ma.MaskedArray):
-        kind = value.dtype if value.dtype.kind == "f" else np.dtype(np.float64)
-        value = np.ma.filled(value.astype(kind), np.nan)
+        hidden, value = np.ma.getmaskarray(value), value.data
     try:
         array = np.asarray(value)
     except (ValueError, TypeError) as error:
         raise InvalidInput(f"{argument} cannot be made an array: {error}") from None
-    if argument == "mask":
+    if is_mask:
         if array.dtype.kind not in "biu":
             raise invalid(argument, Described(f"of type {array.dtype}"), "boolean or whole numbers")
         return np.asarray(array if array.dtype.kind == "b" else array != 0, order="C")
     if array.dtype.kind not in "iuf":
-        raise invalid(argument, Described(f"of type {array.dtype}"), "of real numbers")
+        shown = value if array.ndim == 0 else Described(f"of type {array.dtype}")
+        raise invalid(argument, shown, "of real numbers" if array.ndim else "a number")
     single = array.dtype.kind == "f" and array.dtype.itemsize == 4
-    return np.asarray(array, dtype=np.float32 if single else np.float64, order="C")
+    array = np.asarray(array, dtype=np.float32 if single else np.float64, order="C")
+    return array if hidden is None else np.where(hidden, array.dtype.type(np.nan), array)
 
 
-def jacobians(given: Any, n: int) -> NDArray[np.float64] | None:
+def jacobians(argument: str, given: Any, n: int) -> NDArray[np.float64] | None:
     """Read d(plane)/d(pixel) of each object, ``[n, 2, 2]``.
 
     Parameters
     ----------
-    given : array_like or None
-        ``[n, 2, 2]``, or ``[2, 2]`` for all.
+    argument : str
+        Its name in messages.
+    given : array_like or Quantity or None
+        ``[n, 2, 2]``, or ``[2, 2]`` for all; plain numbers are arcsec per pixel.
     n : int
         Number of objects.
 
@@ -270,7 +383,16 @@ def jacobians(given: Any, n: int) -> NDArray[np.float64] | None:
     """
     if given is None:
         return None
-    array = np.asarray(given, dtype=np.float64)
+    if isinstance(given, u.Quantity):
+        per_pixel = u.arcsec / u.pix
+        known = next((one for one in (u.arcsec, per_pixel) if given.unit.is_equivalent(one)), None)
+        if known is None:
+            raise invalid(argument, Described(f"in {given.unit}"), "in arcsec per pixel")
+        given = given.to_value(known)
+    try:
+        array = np.asarray(given, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise invalid(argument, given, f"numbers, of shape ({n}, 2, 2)") from None
     if array.shape not in {(2, 2), (n, 2, 2)}:
-        raise invalid("jacobian", Described(f"of shape {array.shape}"), f"of shape ({n}, 2, 2)")
+        raise invalid(argument, Described(f"of shape {array.shape}"), f"of shape ({n}, 2, 2)")
     return np.ascontiguousarray(np.broadcast_to(array, (n, 2, 2)))

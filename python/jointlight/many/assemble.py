@@ -4,14 +4,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from astropy import units as u
 from numpy.typing import NDArray
 
-from jointlight.many.results import Layout, ManyResults
+from jointlight.fit.lm import with_tie_errors
+from jointlight.many.results import SENTENCES, Layout, ManyResults, code_of
 
-__all__ = ["joined", "make_results"]
+__all__ = ["add_tie_errors", "in_common_units", "joined", "make_results"]
 
 
 def make_results(
@@ -49,7 +52,12 @@ def make_results(
     n_pixels = np.asarray(out["n_pixels"], dtype=np.int64)
     chi2 = np.asarray(out["chi2"])
     dof = n_pixels + n_priors - (sizes - n_bound - out["n_null"])
-    dof = np.where(n_linearize + n_chi2 > 0, dof, 0)
+    evaluated = n_linearize + n_chi2 > 0
+    dof = np.where(evaluated, dof, 0)
+    chi2 = np.where(evaluated & (out["status"] != code_of("no_data")), chi2, np.nan)
+    messages = dict(out["messages"])
+    for row in np.flatnonzero((out["status"] == code_of("interrupted")) & ~evaluated):
+        messages.setdefault(int(row), "Interrupted before it began.")
     scale = np.ones(n)
     by_noise = scaled & (dof > 0) & (chi2 > 0)
     scale[by_noise] = chi2[by_noise] / dof[by_noise]
@@ -62,7 +70,7 @@ def make_results(
         flat_at_bound=at_bound,
         flat_degenerate=np.asarray(out["degenerate"]).view(bool),
         status_code=np.asarray(out["status"]),
-        special_messages=dict(out["messages"]),
+        special_messages=messages,
         chi2=chi2,
         n_pixels=n_pixels,
         dof=dof,
@@ -73,6 +81,67 @@ def make_results(
         flat_covariance=out.get("covariance"),
         covariance_offset=out["covariance_offset"] if "covariance" in out else None,
     )
+
+
+def add_tie_errors(out: Mapping[str, Any], rows: Any, errors: Sequence[Exception]) -> None:
+    """Add what function ties raised to messages, as for a single fit.
+
+    Parameters
+    ----------
+    out : mapping
+        The core's columns.
+    rows : iterable of int
+        Whose messages.
+    errors : sequence of Exception
+        What was raised.
+    """
+    for row in rows:
+        known = out["messages"].get(int(row), SENTENCES[out["status"][row]])
+        out["messages"][int(row)] = with_tie_errors({"message": known}, errors)["message"]
+
+
+def in_common_units(results: ManyResults, units: dict[str, str]) -> ManyResults:
+    """Results with each parameter in one unit, whatever model it is of.
+
+    Parameters
+    ----------
+    results : ManyResults
+    units : dict of str to str
+        Unit of each parameter's name; those of new names are added.
+
+    Returns
+    -------
+    ManyResults
+    """
+    layouts = tuple(
+        Layout(one.names, tuple(units.setdefault(*pair) for pair in zip(*_pairs(one), strict=True)))
+        for one in results.layouts
+    )
+    if layouts == results.layouts:
+        return results
+    factor = np.ones(len(results.flat_values))
+    covariance = None if results.flat_covariance is None else results.flat_covariance.copy()
+    for number, (old, new) in enumerate(zip(results.layouts, layouts, strict=True)):
+        ratios = np.array(
+            [u.Unit(a).to(u.Unit(b)) for a, b in zip(old.units, new.units, strict=True)]
+        )
+        for row in np.flatnonzero(results.layout_of == number):
+            factor[results.offset[row] : results.offset[row + 1]] = ratios
+            if covariance is not None and results.covariance_offset is not None:
+                begin, end = results.covariance_offset[row : row + 2]
+                if end > begin:
+                    covariance[begin:end] *= np.outer(ratios, ratios).ravel()
+    return replace(
+        results,
+        layouts=layouts,
+        flat_values=results.flat_values * factor,
+        flat_variances=results.flat_variances * factor**2,
+        flat_covariance=covariance,
+    )
+
+
+def _pairs(layout: Layout) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    return layout.names, layout.units
 
 
 def joined(parts: Sequence[ManyResults]) -> ManyResults:
@@ -86,7 +155,7 @@ def joined(parts: Sequence[ManyResults]) -> ManyResults:
     -------
     ManyResults
     """
-    if len(parts) == 1:
+    if len(parts) == 1 and len(set(parts[0].layouts)) == len(parts[0].layouts):
         return parts[0]
     layouts: dict[Layout, int] = {}
     layout_of, messages, begin = [], {}, 0
@@ -97,7 +166,7 @@ def joined(parts: Sequence[ManyResults]) -> ManyResults:
         begin += len(part)
     offset = None
     flat = ["flat_values", "flat_variances", "flat_at_bound", "flat_degenerate"]
-    if all(part.flat_covariance is not None for part in parts):
+    if parts and all(part.flat_covariance is not None for part in parts):
         flat.append("flat_covariance")
         squares = [np.diff(np.asarray(part.covariance_offset)) for part in parts]
         offset = np.concatenate([[0], np.cumsum(_stacked(squares, int))])

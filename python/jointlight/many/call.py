@@ -3,14 +3,18 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from numbers import Real
 from typing import TYPE_CHECKING, Any, Never
 
 import numpy as np
+from numpy.typing import NDArray
 
-from jointlight.errors import InvalidInput, invalid, warn_user
+from jointlight.backends import environment_threads
+from jointlight.errors import Described, InvalidInput, invalid, warn_user
 from jointlight.fit.options import (
     LMOptions,
     check_count,
@@ -20,10 +24,10 @@ from jointlight.fit.options import (
 from jointlight.many.arrays import count_objects
 from jointlight.many.assemble import make_results
 from jointlight.many.progress import Progress
-from jointlight.many.results import ManyResults
+from jointlight.many.results import ManyResults, code_of
 from jointlight.many.separate import fit_models
-from jointlight.many.template import NOISE, Template
-from jointlight.scene import parse_threads
+from jointlight.many.stamps import NOISE
+from jointlight.many.template import Template
 
 if TYPE_CHECKING:
     from jointlight.models import Model
@@ -78,30 +82,36 @@ def fit_many(
     data : array, list, or mapping of these
         With a template: pixels, ``[n, h, w]``, or a list of 2-d arrays of any shapes. For several
         images a mapping from image name; None in a list is an object that is not on that image.
-        Pixels that are NaN do not count. float32 and float64 are read in place. The stamp's middle
-        is where the template's image has its own.
+        Pixels that are NaN or masked do not count. float32 and float64 are read in place. The
+        stamp's middle is where the template's image has its own.
     variance, std, weight : float or array or list or mapping, optional
         The noise, as one of the three: a number, one an object (``[n]``), one plane ``[h, w]`` for
-        all, or like `data`. Pixels without a positive number do not count. Default: the noise of
-        the template's image.
+        all, or like `data`; lists may mix numbers and planes. Pixels without a positive number do
+        not count. Default, also for None in a list: the noise of the template's image.
     mask : array or list or mapping, optional
-        True, or any integer but 0, = ignore; ``[h, w]`` for all objects or like `data`.
+        True, or any integer but 0, = ignore; ``[h, w]`` for all objects or like `data`. The mask
+        of the template's image holds besides, for all stamps of its shape and for no others.
     psf : PSF, array, or list or mapping of these, optional
-        One for all, ``[ny, nx]``; one an object, ``[n, ny, nx]``, or a list. Arrays are sampled as
-        the template's PSF is and centred on their middle.
+        One for all, ``[ny, nx]``; one an object, ``[n, ny, nx]``, or a list. Arrays have the
+        oversampling and the kind of the template's PSF, analytic ones included (without one:
+        effective, sampled like the image), and are centred on their middle. Default, also for
+        None in a list: the template's.
     start : mapping or table, optional
         Start values by parameter name, numbers or ``[n]``, in the parameters' units; for fixed
-        parameters the values at which they are held. A table may have other columns.
+        parameters the values at which they are held. Quantities and columns with a unit are
+        converted; an object whose entry is masked is refused. A table may have other columns.
     limits : mapping, optional
-        ``(low, high)`` by parameter name, each a number or ``[n]`` or None, inside those of the
-        template.
+        ``(low, high)`` by parameter name, each a number or ``[n]`` or None. They narrow those of
+        the template: where they are wider, the template's hold. Limits of a cyclic parameter that
+        span its period are none.
     jacobian : array or mapping, optional
-        d(plane)/d(pixel) of each object's stamp in arcsec per pixel, ``[n, 2, 2]``. Default: that
-        of the template's image.
+        d(plane)/d(pixel) of each object's stamp, a Quantity or in arcsec per pixel,
+        ``[n, 2, 2]``. Default: that of the template's image.
     covariance : bool, optional
         Keep the covariance matrices, not only the errors.
     update : bool, optional
-        Leave values and errors in the models, as `fit` does; a template never changes.
+        Leave values and errors in the models, as `fit` does; otherwise they stay as they are,
+        without values too. A template never changes.
     max_iter, ftol, xtol, gtol : optional
         As for `jointlight.fit.LM`.
     time_limit : float, optional
@@ -144,7 +154,7 @@ def fit_many(
     _check(locals())
     how = {
         "options": chosen.to_dict(),
-        "n_threads": parse_threads(n_threads if n_threads is None else int(n_threads)),
+        "n_threads": environment_threads() if n_threads is None else int(n_threads),
         "covariance": bool(covariance),
     }
     if hasattr(models, "leaves"):
@@ -188,10 +198,13 @@ def _options(options: LMOptions | None, given: Mapping[str, Any]) -> LMOptions:
         if name == "max_iterations":
             chosen[name] = check_count("max_iter", value)
             continue
-        argument = "time_limit" if name == "time_limit_s" else name
-        chosen[name] = check_number(argument, value)
-        if name == "time_limit_s" and not chosen[name] > 0:
-            raise invalid(argument, value, "a positive number of seconds, or None")
+        if name == "time_limit_s":
+            number = isinstance(value, Real) and not isinstance(value, bool)
+            if not (number and 0 < value < math.inf):
+                raise invalid("time_limit", value, "a positive number of seconds, or None")
+            chosen[name] = float(value)
+            continue
+        chosen[name] = check_number(name, value)
     out = options or LMOptions()
     return replace(out, **chosen)
 
@@ -229,7 +242,9 @@ def _fit_template(
     if isinstance(data, Mapping):
         if not data:
             raise invalid("data", data, "a mapping from image name to arrays")
-        first = next(iter(data.values()))
+        first = next((one for one in data.values() if one is not None), None)
+        if first is None:
+            raise invalid("data", Described("only None"), "a mapping from image name to arrays")
     n = count_objects("data", first)
     template = Template(model, n, given["start"])
     template.set_limits(given["limits"])
@@ -239,7 +254,8 @@ def _fit_template(
     scaled = _scaled(template.noise_known, scale)
     with Progress(progress, n) as told:
         out = template.fit(images, **how, callback=told.step)
-        told.step(n)
+        if not (out["status"] == code_of("interrupted")).any():
+            told.step(n)
     told.reraise()
     k = len(template.names)
     values = template.wrapped(out["values"].reshape(n, k)).ravel()
@@ -248,15 +264,17 @@ def _fit_template(
         layouts=(template.layout,),
         layout_of=np.zeros(n, dtype=np.int64),
         n_priors=np.full(n, template.n_priors),
-        scaled=np.full(n, scaled),
+        scaled=scaled,
     )
 
 
-def _scaled(known: bool, asked: bool | None) -> bool:
-    if asked is not None or known:
-        return bool(asked)
+def _scaled(known: NDArray[np.bool_], asked: bool | None) -> NDArray[np.bool_]:
+    """Of which objects errors are scaled; warns where that was not asked for."""
+    if asked is not None or known.all():
+        return np.full(len(known), bool(asked))
+    which = f" of {np.sum(~known)} of {len(known)} objects" if known.any() else ""
     warn_user(
-        "no noise is known: pixels were given weight 1, and errors are scaled by chi2/dof. Give "
-        "variance=, std= or weight=, or choose scale_covariance= yourself"
+        f"no noise is known{which}: pixels are given weight 1, and errors are scaled by chi2/dof. "
+        "Give variance=, std= or weight=, or choose scale_covariance= yourself"
     )
-    return True
+    return ~known

@@ -83,8 +83,9 @@ class Progress:
         done : int
             Its objects.
         """
-        self.step(done)
-        self._before += done
+        if not self.interrupted:
+            self.step(done)
+            self._before += done
         self.reraise()
 
     def reraise(self) -> None:

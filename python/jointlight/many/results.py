@@ -19,7 +19,7 @@ from jointlight.errors import InvalidInput, did_you_mean, invalid
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["STATUS", "Layout", "ManyResults", "ManyRow", "code_of"]
+__all__ = ["SENTENCES", "STATUS", "SUCCESS", "Layout", "ManyResults", "ManyRow", "code_of"]
 
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
@@ -29,9 +29,16 @@ _KINDS: Final = _core.batch_statuses()
 STATUS: Final = tuple(name for name, _, _ in _KINDS)
 """Status by code."""
 
+SUCCESS: Final = np.array([good for _, _, good in _KINDS])
+"""Whether a fit converged, by code."""
+
+SENTENCES: Final = tuple(sentence for _, sentence, _ in _KINDS)
+"""Status as a sentence, by code."""
+
 # Columns of the table before the parameters.
 _QUALITY: Final = (
     "status", "success", "chi2", "n_pixels", "dof", "reduced_chi2", "n_evaluations", "time",
+    "message",
 )  # fmt: skip
 
 
@@ -128,7 +135,8 @@ class ManyResults:
     special_messages : dict of int to str
         What there is to say beyond the status, by row.
     chi2 : ndarray
-        Chi-squared, priors included; NaN for what was not fitted.
+        Chi-squared, priors included; NaN for what was not fitted, ``no_data`` among it, whose
+        values are those of the start.
     n_pixels, dof : ndarray of int
         Pixels that count; degrees of freedom.
     n_linearize, n_chi2 : ndarray of int
@@ -178,17 +186,22 @@ class ManyResults:
     @cached_property
     def success(self) -> BoolArray:
         """True where a convergence test was met, or nothing was left to fit."""
-        return np.array([good for _, _, good in _KINDS])[self.status_code]
+        return SUCCESS[self.status_code]
 
     @property
     def failed(self) -> IntArray:
         """Rows of the objects that did not end well."""
         return np.flatnonzero(~self.success)
 
+    @property
+    def interrupted(self) -> bool:
+        """Whether a keyboard interrupt came before all were done."""
+        return bool((self.status_code == code_of("interrupted")).any())
+
     @cached_property
     def message(self) -> NDArray[np.object_]:
         """The status as a sentence, with parameters at bounds or unconstrained named."""
-        out = np.array([text for _, text, _ in _KINDS], dtype=object)[self.status_code]
+        out = np.array(SENTENCES, dtype=object)[self.status_code]
         for row, text in self.special_messages.items():
             out[row] = text
         for flat, what in (
@@ -318,7 +331,7 @@ class ManyResults:
             return self.values[:, place[name]]
         if name.removesuffix("_error") in place:
             return self.errors[:, place[name.removesuffix("_error")]]
-        more = (*_QUALITY, "message", "status_code", "n_linearize", "n_chi2")
+        more = (*_QUALITY, "status_code", "n_linearize", "n_chi2")
         if name in more:
             return np.asarray(getattr(self, name))
         hint = did_you_mean(name, (*self.names, *more), list_at_most=30)
@@ -334,7 +347,7 @@ class ManyResults:
         """A column by name, an object by number, or the results of several."""
         if isinstance(key, str):
             return self.column(key)
-        if isinstance(key, (int, np.integer)) and not isinstance(key, bool):
+        if isinstance(key, (int, np.integer)) and not isinstance(key, bool | np.bool_):
             if not -len(self) <= key < len(self):
                 raise IndexError(f"row {key} of {len(self)}")
             return self._row(int(key) % len(self))
@@ -366,6 +379,8 @@ class ManyResults:
         table = QTable()
         for name in _QUALITY:
             column = self.column(name)
+            if name == "message":
+                column = column.astype(np.str_)  # files take no objects
             if name == "time":
                 column = u.Quantity(column, u.s, copy=False)
             table.add_column(column, name=name, copy=copy)
@@ -391,7 +406,8 @@ class ManyResults:
         n, good = len(self), int(self.success.sum())
         lines = [f"{good} of {n} fits converged"]
         if self.wall_time > 0 and n:
-            lines[0] += f"; {self.wall_time:.3g} s, {n / self.wall_time:.4g} objects/s"
+            n_done = int((self.status_code != code_of("interrupted")).sum())
+            lines[0] += f"; {self.wall_time:.3g} s, {n_done / self.wall_time:.4g} objects/s"
         kinds, counts = np.unique(self.status_code, return_counts=True)
         for kind, count in sorted(zip(kinds, counts, strict=True), key=lambda pair: -pair[1]):
             lines.append(f"  {count:7d}  {STATUS[kind]}")
@@ -456,10 +472,16 @@ class ManyResults:
         )
 
     def _subset(self, key: Any) -> ManyResults:
+        allowed = "a column's name, a row, a slice, a mask or row numbers"
         try:
-            rows = np.arange(len(self))[key if isinstance(key, slice) else np.asarray(key)]
-        except (IndexError, TypeError):
-            allowed = "a column's name, a row, a slice, a mask or row numbers"
+            where = key if isinstance(key, slice) else np.asarray(key)
+            if not isinstance(where, slice):
+                if where.ndim != 1:
+                    raise TypeError
+                if not where.size:
+                    where = where.astype(np.int64)
+            rows = np.arange(len(self))[where]
+        except (IndexError, TypeError, ValueError):
             raise invalid("key", key, allowed) from None
         sizes = np.diff(self.offset)[rows]
         starts = self.offset[rows]

@@ -12,7 +12,7 @@ from scipy import sparse
 
 from jointlight import scene as scenes
 from jointlight.errors import InvalidInput, warn_user
-from jointlight.many.assemble import joined, make_results
+from jointlight.many.assemble import add_tie_errors, in_common_units, joined, make_results
 from jointlight.many.progress import Progress
 from jointlight.many.results import Layout, ManyResults, code_of
 
@@ -52,29 +52,70 @@ def fit_models(
     -------
     ManyResults
     """
+    _check_list(models)
+    if scale is None:
+        _warn_of_noise(models)
     parts = []
-    n_unknown = 0
+    units: dict[str, str] = {}
     for begin in range(0, len(models), _AT_A_TIME):
-        chunk = _Chunk(models[begin : begin + _AT_A_TIME], progress)
-        n_unknown += int(chunk.noise_unknown.sum())
+        chunk = _Chunk(models[begin : begin + _AT_A_TIME], progress, update=update)
         results = chunk.fit(progress, how | {"covariance": how["covariance"] or update}, scale)
         if update:
-            chunk.update(results)
-        parts.append(results.without_covariance() if not how["covariance"] else results)
+            chunk.update(results, with_errors=how["options"]["covariance"])
+        kept = results if how["covariance"] else results.without_covariance()
+        parts.append(in_common_units(kept, units))
         progress.add(len(chunk.models))
-    if n_unknown and scale is None:
+    return joined(parts)
+
+
+def _check_list(models: Sequence[Model]) -> None:
+    """Refuse models that share free parameters, and parameters of one name but other units."""
+    owner: dict[int, int] = {}
+    units: dict[str, tuple[int, Any]] = {}
+    for row, model in enumerate(models):
+        try:
+            free = model.free_parameters
+        except Exception:  # its own trouble, told when it is compiled
+            continue
+        for path, parameter in free.items():
+            first = owner.setdefault(id(parameter), row)
+            if first != row:
+                raise InvalidInput(
+                    f"models: {models[first].name!r} (row {first}) and {model.name!r} (row {row}) "
+                    f"share the free parameter {path}; they must be independent: fit them "
+                    "together with jl.Group, or fit copies",
+                    argument="models",
+                )
+            first, unit = units.setdefault(path, (row, parameter.unit))
+            if not parameter.unit.is_equivalent(unit):
+                raise InvalidInput(
+                    f"models: {path} is in {parameter.unit.to_string() or 'no unit'} in row {row} "
+                    f"and in {unit.to_string() or 'no unit'} in row {first}; it must be in units "
+                    "that can be converted, or have other names: fit them in lists of their own",
+                    argument="models",
+                )
+
+
+def _warn_of_noise(models: Sequence[Model]) -> None:
+    """Warn of unknown noise, before anything is fitted."""
+    unknown = 0
+    for model in models:
+        try:
+            unknown += not all(image.noise_known for image in model.images_modelled)
+        except Exception:  # its own trouble, told when it is compiled
+            continue
+    if unknown:
         warn_user(
-            f"images of {n_unknown} models have no noise: pixels were given weight 1, and errors "
-            "are scaled by chi2/dof. Give variance=, std= or weight=, or choose scale_covariance= "
+            f"images of {unknown} models have no noise: pixels are given weight 1, and errors are "
+            "scaled by chi2/dof. Give variance=, std= or weight=, or choose scale_covariance= "
             "yourself"
         )
-    return joined(parts)
 
 
 class _Chunk:
     """Some models, compiled where that is possible."""
 
-    def __init__(self, models: Sequence[Model], progress: Progress) -> None:
+    def __init__(self, models: Sequence[Model], progress: Progress, *, update: bool) -> None:
         self.models = models
         self.scenes: list[Scene | None] = []
         self.status = np.zeros(len(models), dtype=np.int8)
@@ -85,6 +126,7 @@ class _Chunk:
                 if progress.interrupted:
                     raise KeyboardInterrupt
                 if model.unset_parameters:
+                    model = model if update else model.copy()
                     model.initialize()
                 self.scenes[row] = scenes.compile(model, n_threads=1)
             except KeyboardInterrupt:
@@ -118,9 +160,7 @@ class _Chunk:
             part = slice(offset[k], offset[k + 1])
             out["values"][part] = scene.slots.wrapped(out["values"][part])
             if errors := scene.tie_errors():
-                cause = f"{type(errors[0]).__name__}: {errors[0]}".rstrip(". ")
-                text = f"A function tie failed during the fit: {cause}."
-                out["messages"][k] = " ".join(filter(None, (out["messages"].get(k), text)))
+                add_tie_errors(out, [k], errors)
         layouts: dict[Layout, int] = {}
         layout_of = np.full(len(self.models), -1, dtype=np.int64)
         n_priors = np.zeros(len(self.models), dtype=np.int64)
@@ -155,7 +195,7 @@ class _Chunk:
         messages = {int(where[k]): text for k, text in out["messages"].items()}
         return out | {"status": status, "messages": messages | self.messages}
 
-    def update(self, results: ManyResults) -> None:
+    def update(self, results: ManyResults, *, with_errors: bool) -> None:
         """Leave values and errors in the models that were fitted."""
         evaluated = results.n_evaluations > 0
         for row, scene in enumerate(self.scenes):
@@ -164,7 +204,9 @@ class _Chunk:
             part = slice(results.offset[row], results.offset[row + 1])
             scale = results.covariance_scale[row]
             covariance: Any = results.covariance_of(row)
-            if covariance is None:
+            if not with_errors:
+                covariance = None  # all errors are cleared
+            elif covariance is None:
                 covariance = sparse.diags_array(results.flat_variances[part] * scale).tocsc()
             scene.assign(
                 results.flat_values[part], covariance, at_bound=results.flat_at_bound[part]

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from astropy import units as u
+from astropy.table import Column
+from astropy.utils.masked import Masked
 from numpy.typing import NDArray
 
 from jointlight.errors import Described, InvalidInput, did_you_mean, invalid
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
     from jointlight.models import Model
     from jointlight.parameters import Parameter
 
-__all__ = ["Given", "numbers_of", "read_columns", "root_names"]
+__all__ = ["Given", "check_name", "read_columns", "read_ends", "root_names"]
 
 FloatArray = NDArray[np.float64]
 
@@ -105,6 +107,56 @@ def read_columns(argument: str, given: Any, model: Model, n: int) -> list[Given]
     return list(out.values())
 
 
+def check_name(argument: str, name: Any, known: Mapping[str, Any]) -> None:
+    """Refuse a name that is none of a parameter.
+
+    Parameters
+    ----------
+    argument : str
+        Name of the argument.
+    name : object
+        What was given.
+    known : mapping
+        Names that are, as from `root_names`.
+    """
+    if name not in known:
+        hint = did_you_mean(name, known, list_at_most=20)
+        raise InvalidInput(
+            f"{argument}: the template has no parameter {name!r} that is not tied{hint}",
+            argument=argument,
+        )
+
+
+def read_ends(
+    argument: str, values: Any, parameter: Parameter, component: int | None, n: int
+) -> list[FloatArray]:
+    """One end of limits for scalars of a parameter.
+
+    Parameters
+    ----------
+    argument : str
+        Name for messages.
+    values : array_like
+        A number, ``[n]``, or for a whole vector one of each scalar or ``[n, size]``.
+    parameter : Parameter
+    component : int or None
+        Which scalar; None for all.
+    n : int
+        Number of objects.
+
+    Returns
+    -------
+    list of ndarray
+        ``[n]`` of each scalar.
+    """
+    array = numbers_of(argument, values, parameter.unit)
+    if array.ndim == 0 and np.isnan(array):
+        raise invalid(argument, values, "a number, or None for no limit")
+    if component is None and array.ndim == 0:
+        array = np.full(parameter.shape, array)
+    return [one.values for one in _split(argument, parameter, component, array, n)]
+
+
 def _columns(argument: str, given: Any, known: Mapping[str, Any]) -> Iterable[tuple[str, Any]]:
     if hasattr(given, "colnames"):
         names = [name for name in given.colnames if name in known]
@@ -112,16 +164,11 @@ def _columns(argument: str, given: Any, known: Mapping[str, Any]) -> Iterable[tu
         names = [name for name in given.dtype.names if name in known]
     elif isinstance(given, Mapping):
         for name in given:
-            if name not in known:
-                hint = did_you_mean(name, known, list_at_most=20)
-                raise InvalidInput(
-                    f"{argument}: the template has no parameter {name!r} that is not tied{hint}",
-                    argument=argument,
-                )
+            check_name(argument, name, known)
         names = list(given)
     else:
         raise invalid(argument, given, "a mapping from parameter name to numbers, or a table")
-    if not names:
+    if not names and not isinstance(given, Mapping):
         raise invalid(argument, Described("without any parameter's name"), "such with one")
     return [(name, given[name]) for name in names]
 
@@ -159,14 +206,21 @@ def numbers_of(argument: str, values: Any, unit: Any) -> FloatArray:
     -------
     ndarray
     """
+    hidden = None
+    if isinstance(values, Masked):
+        hidden, values = np.asarray(values.mask), values.unmasked
+    column_unit = getattr(values, "unit", None) if isinstance(values, Column) else None
+    if isinstance(values, np.ma.MaskedArray):
+        hidden, values = np.ma.getmaskarray(values), np.asarray(values.data)
+    if column_unit is not None:
+        values = u.Quantity(np.asarray(values), column_unit)
     if isinstance(values, u.Quantity):
         try:
             values = values.to_value(unit)
         except u.UnitConversionError:
             raise invalid(argument, Described(f"in {values.unit}"), f"in {unit}") from None
-    if isinstance(values, np.ma.MaskedArray):
-        values = np.ma.filled(values.astype(np.float64), np.nan)
     try:
-        return np.asarray(values, dtype=np.float64)
+        array = np.asarray(values, dtype=np.float64)
     except (TypeError, ValueError):
         raise invalid(argument, values, "numbers") from None
+    return array if hidden is None else np.where(hidden, np.nan, array)

@@ -11,13 +11,11 @@ from numpy.typing import NDArray
 
 from jointlight import scene as scenes
 from jointlight.errors import InvalidInput, invalid
-from jointlight.many import arrays
-from jointlight.many.arrays import Planes
-from jointlight.many.results import Layout, code_of
-from jointlight.many.starts import Given, numbers_of, read_columns, root_names
+from jointlight.many.assemble import add_tie_errors
+from jointlight.many.results import SUCCESS, Layout, code_of
+from jointlight.many.stamps import read_stamps
+from jointlight.many.starts import Given, check_name, read_columns, read_ends, root_names
 from jointlight.parameters.values import wrap_into
-from jointlight.psf import PSF
-from jointlight.psf.array import as_psf
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,8 +29,6 @@ __all__ = ["Template"]
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
-
-NOISE = ("variance", "std", "weight")
 
 
 @dataclass(frozen=True)
@@ -81,6 +77,7 @@ class Template:
         self._free = [slots.free[i] for i in self.kept]
         self.names = tuple(slots.names[i] for i in self.kept)
         self.start = self._read_start(given)
+        self.noise_known = np.ones(n, dtype=bool)
 
     @property
     def images(self) -> tuple[TargetImage, ...]:
@@ -113,6 +110,12 @@ class Template:
             for row in np.flatnonzero(~np.isfinite(one.values)):
                 text = f"{slots.names[at]} = {one.values[row]} at the start must be finite"
                 self.problems.setdefault(int(row), text)
+            domain = one.parameter.domain
+            if not domain.contains(one.values):
+                for k, value in enumerate(one.values):
+                    if not domain.contains(value):
+                        text = f"{slots.names[at]} = {value:g} at the start must be in {domain}"
+                        self.problems.setdefault(k, text)
         self._given = own
         constants = None
         if self.is_held.any():
@@ -167,21 +170,30 @@ class Template:
             raise invalid("limits", limits, "a mapping from parameter name to (low, high)")
         known = root_names(self.model)
         for name, pair in (limits or {}).items():
-            read_columns("limits", {name: 0.0}, self.model, self.n)  # checks the name
+            check_name("limits", name, known)
             parameter, component = known[name]
+            argument = f"limits[{name!r}]"
             try:
                 low, high = pair
             except (TypeError, ValueError):
-                raise invalid(f"limits[{name!r}]", pair, "a pair (low, high)") from None
+                raise invalid(argument, pair, "a pair (low, high)") from None
+            scalar = low is not None and high is not None and np.ndim(low) == np.ndim(high) == 0
             where = [component] if component is not None else range(parameter.size)
-            for k in where:
-                at = index.get((id(parameter), k))
-                if at is None:
-                    raise invalid("limits", name, "of a free parameter")
-                for side, end, narrow in ((lower, low, np.maximum), (upper, high, np.minimum)):
-                    if end is not None:
-                        numbers = numbers_of(f"limits[{name!r}]", end, parameter.unit)
-                        side[:, at] = narrow(side[:, at], numbers)
+            if any((id(parameter), k) not in index for k in where):
+                raise invalid("limits", name, "of a free parameter")
+            for side, end, narrow in ((lower, low, np.maximum), (upper, high, np.minimum)):
+                if end is None:
+                    continue
+                numbers = read_ends(argument, end, parameter, component, self.n)
+                for k, one in zip(where, numbers, strict=True):
+                    at = index[id(parameter), k]
+                    side[:, at] = narrow(side[:, at], one)
+            if scalar and not low < high:
+                raise invalid(argument, pair, "(low, high) with low below high")
+        for at, (parameter, _) in enumerate(self._free):
+            if slots.cyclic[self.kept[at]] and parameter.period is not None:
+                everything = upper[:, at] - lower[:, at] >= parameter.period
+                lower[everything, at], upper[everything, at] = -np.inf, np.inf
         self._place(lower, upper)
         values = self.start.values
         slack = 1e-12 * (1.0 + np.abs(values))
@@ -192,7 +204,10 @@ class Template:
                 f"({lower[row, at]:g}, {upper[row, at]:g})",
             )
         for row, at in np.argwhere(~(lower < upper)):
-            self.problems[int(row)] = f"the limits of {self.names[at]} exclude each other"
+            self.problems[int(row)] = (
+                f"the limits ({lower[row, at]:g}, {upper[row, at]:g}) of {self.names[at]} must be "
+                "numbers, the lower below the upper, together with those of the template"
+            )
         self.start = _Start(
             np.clip(values, lower, upper),
             lower if limits else None,
@@ -205,7 +220,7 @@ class Template:
         slots = self.tables.slots
         for at, (parameter, _) in enumerate(self._free):
             i = self.kept[at]
-            if not slots.cyclic[i] or not self._given[i] or parameter.period is None:
+            if not slots.cyclic[i] or parameter.period is None:
                 continue
             column = self.start.values[:, at]
             column[:] = wrap_into(column, lower[:, at], upper[:, at], parameter.period)
@@ -217,7 +232,11 @@ class Template:
         """Solutions with cyclic parameters in their period, ``[n, n_free]``."""
         full = np.tile(self.tables.slots.start, (len(values), 1))
         full[:, self.kept] = values
-        return np.asarray(self.tables.slots.wrapped(full)[:, self.kept])
+        out = np.asarray(self.tables.slots.wrapped(full)[:, self.kept])
+        if self.start.lower is not None and self.start.upper is not None:
+            limited = np.isfinite(self.start.lower) | np.isfinite(self.start.upper)
+            out = np.where(limited, values, out)
+        return out
 
     # --- pixels ---------------------------------------------------------------------------
 
@@ -234,83 +253,8 @@ class Template:
         list of dict
             As ``_core.fit_stamps`` takes them.
         """
-        kinds = [kind for kind in NOISE if given[kind] is not None]
-        if len(kinds) > 1:
-            raise invalid(", ".join(NOISE), " and ".join(kinds), "at most one of them")
-        names = tuple(image.name for image in self.images)
-        parts = {key: arrays.by_image(key, value, names) for key, value in given.items()}
-        noise = parts[kinds[0]] if kinds else dict.fromkeys(names)
-        self.noise_known = all(
-            noise[image.name] is not None or image.noise_known for image in self.images
-        )
-        missing = [name for name in names if parts["data"][name] is None]
-        if missing:
-            raise InvalidInput(f"data has nothing for image {missing[0]!r}", argument="data")
-        out = []
-        for image in self.images:
-            here = {key: part[image.name] for key, part in parts.items()}
-            here["noise"] = noise[image.name]
-            out.append(self._read_image(image, here, kinds[0] if kinds else "weight"))
-        return out
-
-    def _read_image(self, image: TargetImage, here: dict[str, Any], kind: str) -> dict[str, Any]:
-        unit = image.unit
-        pixels = arrays.planes("data", here["data"], self.n, self.problems, unit=unit)
-        if image.likelihood == "poisson" and kind != "weight":
-            raise invalid(kind, here["noise"], "left out: the template's image has Poisson noise")
-        return {
-            "pixels": pixels,
-            "kind": kind,
-            "noise": arrays.levels_or_planes(
-                kind, here["noise"], self.n, pixels, self.problems, unit
-            ),
-            "mask": arrays.levels_or_planes("mask", here["mask"], self.n, pixels, self.problems),
-            "jacobian": arrays.jacobians(here["jacobian"], self.n),
-            **self._read_psf(image, here["psf"]),
-        }
-
-    def _read_psf(self, image: TargetImage, given: Any) -> dict[str, Any]:
-        from jointlight import _core
-
-        if given is None:
-            return {"psfs": None, "psf": None, "psf_pixels": None}
-        like: dict[str, Any] = {}
-        if type(image.psf) is PSF:
-            like = {"oversampling": image.psf.oversampling, "kind": image.psf.kind}
-        holder: Any = _core.SceneBuilder()
-        numbers = np.zeros(self.n, dtype=np.int64)
-        samples: Planes = None
-        if arrays.is_listed(given):
-            if len(given) != self.n:
-                raise invalid("psf", f"{len(given)} of them", f"one, or {self.n}, one an object")
-            known: dict[int, int] = {}
-            for row, one in enumerate(given):
-                if one is None:
-                    numbers[row] = -1
-                    continue
-                if id(one) not in known:
-                    try:
-                        psf = PSF(one, **like) if isinstance(one, np.ndarray) else as_psf(one)
-                    except InvalidInput as error:
-                        self.problems.setdefault(row, str(error))
-                        numbers[row] = -1
-                        continue
-                    known[id(one)] = psf.to_core(holder)
-                numbers[row] = known[id(one)]
-        elif np.ndim(given) == 3:
-            samples = arrays.planes("psf", given, self.n, self.problems)
-            assert isinstance(samples, np.ndarray)
-            height, width = samples.shape[1:]
-            holder.add_psf_array(
-                np.ones((height, width)),
-                like.get("oversampling", 1),
-                ((width - 1) / 2, (height - 1) / 2),
-                like.get("kind", "effective"),
-            )
-        else:
-            shared = PSF(given, **like) if isinstance(given, np.ndarray) else as_psf(given)
-            shared.to_core(holder)
-        return {"psfs": holder, "psf": numbers, "psf_pixels": samples}
+        stamps, self.noise_known = read_stamps(self.images, given, self.n, self.problems)
+        return stamps
 
     # --- the fit --------------------------------------------------------------------------
 
@@ -346,6 +290,9 @@ class Template:
         done = out["status"][refused] == code_of("invalid_input")
         for row in refused[done]:
             out["messages"][int(row)] = self.problems[int(row)]
+        errors = [b.last_error for b, _ in self.tables.slots.blocks if b.last_error is not None]
+        if errors:
+            add_tie_errors(out, np.flatnonzero(~SUCCESS[out["status"]]), errors)
         return dict(out)
 
 
