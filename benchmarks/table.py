@@ -81,6 +81,8 @@ def stamps(size: int, settings: Settings) -> dict[str, Any]:
     result = summarise(peers, endings)
     for name, entry in result.items():
         for quantity, found in entry["quantities"].items():
+            for unlike in ("ratio_to_jointlight", "ratio_range"):  # theirs are fewer stamps
+                found.pop(unlike, None)
             whole = name == "jointlight" and quantity != "fits_chosen"
             found["n"] = len(used.data) if whole else SUBSET
             found["per_second_wall"] = found["n"] / found["median_s"]
