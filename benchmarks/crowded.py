@@ -129,6 +129,7 @@ def measure(case: Case, path: Path, n_threads: int = 1, *, parts: bool = True) -
         "peak_mb": round(peak),
         "peak_mb_before": round(before),
         "cpu_seconds": cpu_times,
+        "package": str(Path(jl.__file__).parent),
     }
     if field is not None:
         facts["status_of_sources"] = statuses(result)
@@ -166,10 +167,13 @@ def repeat(
     """One measurement in a process of its own (`python` may hold an earlier jointlight)."""
     command = [python, "-m", "benchmarks.crowded", "--measure", case.name, str(path)]
     command += ["--threads", str(n_threads), *([] if parts else ["--whole"])]
+    env = os.environ | ONE_THREAD
+    if python != sys.executable:
+        env.pop("PYTHONPATH", None)  # which may hold the present jointlight
     done = subprocess.run(
         command,
         cwd=ROOT,
-        env=os.environ | ONE_THREAD,
+        env=env,
         stdout=subprocess.PIPE,
         text=True,
         check=True,
@@ -186,7 +190,8 @@ def run_case(case: Case, repeats: int) -> dict[str, Any]:
     names = each[0]["seconds"]
     seconds = {k: statistics.median(e["seconds"][k] for e in each) for k in names}
     peak = max(e["peak_mb"] for e in each)
-    return each[-1] | {"what": case.what, "repeats": repeats, "seconds": seconds, "peak_mb": peak}
+    last = {k: v for k, v in each[-1].items() if k != "package"}
+    return last | {"what": case.what, "repeats": repeats, "seconds": seconds, "peak_mb": peak}
 
 
 def main() -> None:

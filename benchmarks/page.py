@@ -76,17 +76,18 @@ def targets(document: Document) -> str:
 
 def by_hand(document: Document) -> str:
     """That scipy by hand is two codes, of which one gives another answer."""
-    peers = [document.get(c, {}).get("peers", {}) for c in ("demo_fit", "stamps_101")]
-    if not all("scipy_hand" in p for p in peers):
+    cases = ("demo_fit", "stamps_101")
+    peers = ("scipy_hand", "scipy_fine")
+    if not all(p in document.get(c, {}).get("peers", {}) for c in cases for p in peers):
         return ""
-    fit, stamp = (
-        rows.off_by(c, "scipy_hand")(document).removeprefix("off by ")
-        for c in ("demo_fit", "stamps_101")
+    coarse, fine = (
+        [rows.off_by(c, p)(document).removeprefix("off by ") for c in cases] for p in peers
     )
     return (
         "\n\nscipy by hand, as given, does not compute the same answer: its worst parameter is off "
-        f"by {fit} in the three-image fit and by {stamp} over the stamps. With pixels cut in 3x3 "
-        "it does, at several times the cost; both have the same target."
+        f"by {coarse[0]} in the three-image fit and by {coarse[1]} of the stamps. With pixels cut "
+        f"in 3x3 it comes within {fine[0]} and {fine[1]}, at several times the cost. Both have the "
+        "same target."
     )
 
 

@@ -44,7 +44,9 @@ class Settings:
     """What the command line says."""
 
     def __init__(self, pythons: dict[str, str], repeats: int, before: str | None) -> None:
-        self.pythons, self.repeats, self.before = pythons, repeats, before
+        self.pythons, self.repeats = pythons, repeats
+        name, _, self.before = (before or "").rpartition("=")
+        self.before_name = name or "an earlier state"
 
     def few(self, most: int) -> int:
         """Repeats of something slow."""
@@ -81,6 +83,8 @@ def stamps(size: int, settings: Settings) -> dict[str, Any]:
     result = summarise(peers, endings)
     for name, entry in result.items():
         for quantity, found in entry["quantities"].items():
+            for unlike in ("ratio_to_jointlight", "ratio_range"):  # theirs are fewer stamps
+                found.pop(unlike, None)
             whole = name == "jointlight" and quantity != "fits_chosen"
             found["n"] = len(used.data) if whole else SUBSET
             found["per_second_wall"] = found["n"] / found["median_s"]
@@ -154,8 +158,10 @@ def crowded_field(settings: Settings) -> dict[str, Any]:
     )
     if settings.before:
         earlier = runs["before"][-1]
+        if earlier["package"] == runs["one"][-1]["package"]:
+            raise ValueError("--before must import another jointlight; it imports this one")
         before, ours, clock = cpu["before"], cpu["one"], "processor time"
-        before_is = f"an earlier state, run beside; {clock}"
+        before_is = f"{settings.before_name}, run beside; {clock}"
     else:
         document = json.loads(BEFORE.read_text())
         earlier = document["cases"]["field_1000"]
@@ -235,7 +241,9 @@ def main() -> None:
     choices = sorted({r.key for r in ROWS} | set(GROUPS))
     parser.add_argument("--only", action="append", choices=choices, metavar="ROW")
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--before", metavar="PYTHON", help="with an earlier jointlight (crowded)")
+    parser.add_argument(
+        "--before", metavar="[NAME=]PYTHON", help="with an earlier jointlight (crowded)"
+    )
     parser.add_argument("--out", type=Path, default=RESULTS / "fast.json")
     options = parser.parse_args()
     pythons = {"jointlight": sys.executable} | dict(p.split("=", 1) for p in options.peer)

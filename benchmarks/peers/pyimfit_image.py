@@ -14,9 +14,9 @@ import sys
 if hasattr(os, "sched_setaffinity"):
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
 
-import numpy as np  # noqa: E402
-import pyimfit  # noqa: E402
-from protocol import load, saved, saved_fits, serve  # noqa: E402
+import numpy as np
+import pyimfit
+from protocol import load, saved, saved_fits, serve
 
 facts, arrays = load(sys.argv[1])
 (band,) = facts["bands"]
