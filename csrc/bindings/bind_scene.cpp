@@ -69,26 +69,13 @@ const ImageSpec& checked_image(const Scene& scene, int image) {
   return images[static_cast<std::size_t>(image)];
 }
 
-// Away from where its boxes suit, a scene is planned anew for the call.
-template <class Body>
-void with_problem(SceneHandle& handle, std::span<const double> v, const Body& body) {
-  const py::gil_scoped_release release;
-  SceneHandle::Lease lease(handle);
-  SceneProblem problem(lease.scene(), lease.layout(), lease.backend(), false);
-  if (lease.scene()->covers(problem.place(v))) return body(problem);
-  const auto scene = std::make_shared<const Scene>(lease.scene()->respecified(v));
-  const std::unique_ptr<Backend> backend = handle.make_backend(scene);
-  SceneProblem there(scene, std::make_shared<const NormalLayout>(*scene), *backend, false);
-  body(there);
-}
-
 Array render(SceneHandle& handle, const Array& v, int image) {
   const auto x = checked(handle, v);
   const auto scene = handle.scene();
   const ImageSpec& spec = checked_image(*scene, image);
   Array out({spec.height, spec.width});
   double* target = out.mutable_data();
-  with_problem(handle, x, [&](SceneProblem& problem) { problem.render(x, image, target); });
+  handle.evaluate(x, [&](SceneProblem& problem) { problem.render(x, image, target); });
   return out;
 }
 
@@ -107,14 +94,14 @@ py::list render_tiles(SceneHandle& handle, const Array& v, const IntArray& tiles
     out.append(image);
   }
   const std::vector<int> wanted = to_vector<int>(tiles);
-  with_problem(handle, x, [&](SceneProblem& problem) { problem.render_tiles(x, wanted, targets); });
+  handle.evaluate(x, [&](SceneProblem& problem) { problem.render_tiles(x, wanted, targets); });
   return out;
 }
 
 double chi2(SceneHandle& handle, const Array& v) {
   const auto x = checked(handle, v);
   double value = 0.0;
-  with_problem(handle, x, [&](SceneProblem& problem) { value = problem.chi2(x); });
+  handle.evaluate(x, [&](SceneProblem& problem) { value = problem.chi2(x); });
   return value;
 }
 
@@ -125,7 +112,7 @@ py::tuple linearize(SceneHandle& handle, const Array& v) {
   std::span<double> g(gradient.mutable_data(), x.size());
   double* target = hessian.mutable_data();
   double value = 0.0;
-  with_problem(handle, x, [&](SceneProblem& problem) {
+  handle.evaluate(x, [&](SceneProblem& problem) {
     const SparsePattern& pattern = problem.pattern();
     std::vector<double> h(pattern.row.size());
     value = problem.linearize(x, g, h);
@@ -148,7 +135,7 @@ Array jacobian(SceneHandle& handle, const Array& v, int image) {
   Array out({static_cast<py::ssize_t>(x.size()), static_cast<py::ssize_t>(spec.height),
              static_cast<py::ssize_t>(spec.width)});
   double* target = out.mutable_data();
-  with_problem(handle, x, [&](SceneProblem& problem) { problem.jacobian(x, image, target); });
+  handle.evaluate(x, [&](SceneProblem& problem) { problem.jacobian(x, image, target); });
   return out;
 }
 

@@ -8,6 +8,7 @@
 #include <array>
 #include <memory>
 #include <mutex>
+#include <span>
 #include <vector>
 
 #include "backend/cpu/cpu_backend.hpp"
@@ -78,6 +79,20 @@ class SceneHandle {
     std::shared_ptr<const NormalLayout> layout_;
     std::unique_ptr<Backend> backend_;
   };
+
+  // Calls body(problem) without the GIL. Away from where the boxes suit, the scene is planned anew
+  // for the call.
+  template <class Body>
+  void evaluate(std::span<const double> v, const Body& body) {
+    const py::gil_scoped_release release;
+    Lease lease(*this);
+    SceneProblem problem(lease.scene(), lease.layout(), lease.backend(), false);
+    if (lease.scene()->covers(problem.place(v))) return body(problem);
+    const auto scene = std::make_shared<const Scene>(lease.scene()->respecified(v));
+    const std::unique_ptr<Backend> backend = make_backend(scene);
+    SceneProblem there(scene, std::make_shared<const NormalLayout>(*scene), *backend, false);
+    body(there);
+  }
 
  private:
   static constexpr std::size_t most_idle = 4;  // workspaces kept for calls to come
