@@ -70,13 +70,9 @@ def image_case() -> None:
         # The core does not compute anew what has not changed: every call gets its own vector.
         return start * (1 + 1e-9 * next(calls))
 
-    def planes() -> tuple[np.ndarray, np.ndarray]:
-        v = moved()
-        return core.jacobian(v, 0), core.render(v, 0)
-
     quantities = {
         "image": lambda: core.render(moved(), 0),
-        "planes": planes,
+        "planes": lambda: core.model_and_jacobian(moved(), 0),
         "jacobian": lambda: core.jacobian(moved(), 0),
         "linearize": lambda: core.linearize(moved()),
     }

@@ -22,39 +22,6 @@ std::unique_ptr<SceneHandle> build_scene(const SceneSpec& spec, int n_threads, d
       static_cast<std::size_t>(std::min(memory_mb, 1e9) * 1048576.0));
 }
 
-FunctionTie make_function_tie(py::object function, std::vector<int> inputs,
-                              std::vector<int> outputs) {
-  FunctionTie tie;
-  const auto n_in = static_cast<py::ssize_t>(inputs.size());
-  const auto n_out = static_cast<py::ssize_t>(outputs.size());
-  tie.inputs = std::move(inputs);
-  tie.outputs = std::move(outputs);
-  // The last owner may let go without the GIL.
-  const std::shared_ptr<py::object> held(new py::object(std::move(function)), [](py::object* p) {
-    const py::gil_scoped_acquire gil;
-    delete p;
-  });
-  tie.evaluate = [held, n_in, n_out](const double* in, double* values, double* jacobian) {
-    const py::gil_scoped_acquire gil;
-    try {
-      Array argument(n_in);
-      std::copy_n(in, n_in, argument.mutable_data());
-      const py::tuple result = (*held)(argument);
-      const auto value = py::cast<Array>(result[0]), slope = py::cast<Array>(result[1]);
-      if (value.size() != n_out || slope.size() != n_in * n_out) return false;
-      std::copy_n(value.data(), n_out, values);
-      std::copy_n(slope.data(), n_in * n_out, jacobian);
-      return true;
-    } catch (py::error_already_set& error) {
-      if (error.matches(PyExc_KeyboardInterrupt)) throw Interrupt();
-      return false;
-    } catch (const py::cast_error&) {
-      return false;
-    }
-  };
-  return tie;
-}
-
 namespace {
 
 std::span<const double> checked(SceneHandle& handle, const Array& v) {
@@ -128,15 +95,24 @@ py::tuple linearize(SceneHandle& handle, const Array& v) {
   return py::make_tuple(value, gradient, hessian);
 }
 
-Array jacobian(SceneHandle& handle, const Array& v, int image) {
+// With the image itself into `model`, if that is given.
+Array jacobian(SceneHandle& handle, const Array& v, int image, Array* model) {
   const auto x = checked(handle, v);
   const auto scene = handle.scene();
   const ImageSpec& spec = checked_image(*scene, image);
   Array out({static_cast<py::ssize_t>(x.size()), static_cast<py::ssize_t>(spec.height),
              static_cast<py::ssize_t>(spec.width)});
+  if (model != nullptr) *model = Array({spec.height, spec.width});
   double* target = out.mutable_data();
-  handle.evaluate(x, [&](SceneProblem& problem) { problem.jacobian(x, image, target); });
+  double* value = model != nullptr ? model->mutable_data() : nullptr;
+  handle.evaluate(x, [&](SceneProblem& problem) { problem.jacobian(x, image, target, value); });
   return out;
+}
+
+py::tuple model_and_jacobian(SceneHandle& handle, const Array& v, int image) {
+  Array model;
+  const Array columns = jacobian(handle, v, image, &model);
+  return py::make_tuple(model, columns);
 }
 
 }  // namespace
@@ -147,7 +123,13 @@ void bind_scene(py::module_& m) {
       .def("render_tiles", &render_tiles, py::arg("v"), py::arg("tiles"))
       .def("chi2", &chi2, py::arg("v"))
       .def("linearize", &linearize, py::arg("v"))
-      .def("jacobian", &jacobian, py::arg("v"), py::arg("image"))
+      .def(
+          "jacobian",
+          [](SceneHandle& handle, const Array& v, int image) {
+            return jacobian(handle, v, image, nullptr);
+          },
+          py::arg("v"), py::arg("image"))
+      .def("model_and_jacobian", &model_and_jacobian, py::arg("v"), py::arg("image"))
       .def("fit", &run_fit, py::arg("v"), py::arg("options") = py::dict(),
            py::arg("callback") = py::none(), py::arg("active") = py::none())
       .def("covariance_columns", &covariance_columns, py::arg("v"), py::arg("held"),

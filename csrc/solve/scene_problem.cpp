@@ -184,23 +184,27 @@ void SceneProblem::render_tiles(std::span<const double> x, std::span<const int> 
   }
 }
 
-void SceneProblem::jacobian(std::span<const double> x, int image, double* out) {
+void SceneProblem::jacobian(std::span<const double> x, int image, double* out, double* model) {
   const ImageSpec& spec = scene_->images()[at(image)];
   const std::size_t size = at(spec.width) * at(spec.height);
-  if (!prepare(x)) {
-    std::fill_n(out, size * at(this->size()), std::numeric_limits<double>::quiet_NaN());
-    return;
-  }
-  std::fill_n(out, size * at(this->size()), 0.0);
+  const double empty = prepare(x) ? 0.0 : std::numeric_limits<double>::quiet_NaN();
+  std::fill_n(out, size * at(this->size()), empty);
+  if (model != nullptr) std::fill_n(model, size, empty);
+  if (!state_.valid) return;
   fill_columns();
   for (int t : scene_->image_tiles()[at(image)]) {
     const TileView& view = scene_->views()[at(t)];
-    const std::vector<int>& free = layout_->tiles[at(t)].free;
+    const std::size_t origin = at(view.y0) * at(spec.width) + at(view.x0);
+    std::vector<double> weights = columns_[at(t)];
     std::vector<double*> planes;
-    for (const int column : free) {
-      planes.push_back(out + at(column) * size + at(view.y0) * at(spec.width) + at(view.x0));
+    for (const int column : layout_->tiles[at(t)].free) {
+      planes.push_back(out + at(column) * size + origin);
     }
-    backend_->project(tiles_, t, columns_[at(t)], planes, at(spec.width));
+    if (model != nullptr) {
+      weights.insert(weights.end(), tiles_[at(t)].value, tiles_[at(t)].value + n_lanes);
+      planes.push_back(model + origin);
+    }
+    backend_->project(tiles_, t, weights, planes, at(spec.width));
   }
 }
 

@@ -54,8 +54,9 @@ class SceneProblem final : public Problem {
   const std::vector<double>& chi2_tiles() const { return sums_.chi2; }
   const std::vector<TileState>& tile_states() const { return tiles_; }
 
-  // Derivatives of image `image` by every free coordinate: [n_free][height][width].
-  void jacobian(std::span<const double> x, int image, double* out);
+  // Derivatives of image `image` by every free coordinate: [n_free][height][width]; with the image
+  // [height][width] itself in `model`, if that is given.
+  void jacobian(std::span<const double> x, int image, double* out, double* model = nullptr);
   void render(std::span<const double> x, int image, double* out);
   // [height][width] of each tile's window
   void render_tiles(std::span<const double> x, std::span<const int> tiles,

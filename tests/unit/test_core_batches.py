@@ -181,3 +181,12 @@ def test_an_image_without_tiles_is_dark() -> None:
     field = Field((20, 20), (12, 14))
     field.add("point", (9.0, 9.0, 10.0))
     np.testing.assert_array_equal(field.scene().render(field.start, 1), np.zeros((12, 14)))
+
+
+def test_model_and_jacobian_are_those_of_each() -> None:
+    field = survey()
+    for image in range(N_IMAGES):
+        scene, v = field.scene(), field.start
+        model, columns = scene.model_and_jacobian(v, image)
+        np.testing.assert_array_equal(columns, scene.jacobian(v, image))
+        np.testing.assert_allclose(model, scene.render(v, image), rtol=1e-12, atol=1e-12)

@@ -221,6 +221,13 @@ class Scene:
         """d image / d free, [n_free, h, w]; for small scenes."""
         return np.asarray(self.core.jacobian(self._vector(v), self.image_index(image)))
 
+    def model_and_jacobian(
+        self, image: TargetImage | int | str, v: Any = None
+    ) -> tuple[FloatArray, FloatArray]:
+        """Model image, [h, w], and its derivatives, [n_free, h, w], drawn once for both."""
+        model, columns = self.core.model_and_jacobian(self._vector(v), self.image_index(image))
+        return np.asarray(model), np.asarray(columns)
+
     def fit(
         self,
         options: Mapping[str, Any] | None = None,
