@@ -16,10 +16,6 @@ constexpr double min_pivot = 1e-14;
 constexpr int release_passes = 12;
 constexpr int max_passes = 40;
 
-// Of so many coordinates a handful nearly always cycles, and each pass is dear: once no more than a
-// few in a thousand change sides, those are cut at the box, which is where they were.
-constexpr int many_coordinates = 500, settling_passes = 2, settled_share = 500;
-
 constexpr int max_exclusions = 5;
 
 }  // namespace
@@ -69,13 +65,13 @@ Factorization DampedSolver::factor_without_weak(int& n_factor) {
   return status;
 }
 
-// Returns how many coordinates changed sides. p: the last solution, walls included.
-int DampedSolver::update_states(const DampedProblem& problem, const std::vector<double>& p,
-                                bool release) {
+// Returns true if any coordinate changed sides. p: the last solution, walls included.
+bool DampedSolver::update_states(const DampedProblem& problem, const std::vector<double>& p,
+                                 bool release) {
   bool any_held = false;
   for (const State s : state_) any_held = any_held || s == State::low || s == State::high;
   if (any_held && release) symmetric_multiply(pattern_, problem.h, p, work_);
-  int changed = 0;
+  bool changed = false;
   for (std::size_t i = 0; i < p.size(); ++i) {
     State next = state_[i];
     if (next == State::free) {
@@ -85,7 +81,7 @@ int DampedSolver::update_states(const DampedProblem& problem, const std::vector<
       const double slope = problem.g[i] + work_[i] + problem.damping[i] * p[i];
       if (next == State::low ? slope < 0.0 : slope > 0.0) next = State::free;
     }
-    changed += next != state_[i] ? 1 : 0;
+    changed = changed || next != state_[i];
     state_[i] = next;
   }
   return changed;
@@ -131,10 +127,7 @@ DampedStep DampedSolver::step(const DampedProblem& problem) {
     for (std::size_t i = 0; i < n; ++i) {
       result.p[i] = state_[i] == State::free ? result.p[i] * scale_[i] : wall_[i];
     }
-    const int changed = update_states(problem, result.p, pass < release_passes);
-    const bool settled = pattern_.n >= many_coordinates && pass >= settling_passes &&
-                         changed <= pattern_.n / settled_share;
-    if (changed == 0 || settled) break;
+    if (!update_states(problem, result.p, pass < release_passes)) break;
   }
   double slope = 0.0, curvature = 0.0;
   for (std::size_t i = 0; i < n; ++i) {

@@ -48,7 +48,7 @@ class DampedSolver {
 
   void assemble(const DampedProblem& problem);
   Factorization factor_without_weak(int& n_factor);
-  int update_states(const DampedProblem& problem, const std::vector<double>& p, bool release);
+  bool update_states(const DampedProblem& problem, const std::vector<double>& p, bool release);
 
   const SparsePattern& pattern_;
   LinearSolver linear_;
