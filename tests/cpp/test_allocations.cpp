@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // sources: csrc/base/*.cpp csrc/scene/*.cpp csrc/backend/cpu/*.cpp csrc/solve/scene_problem.cpp
-// sources: csrc/solve/normal_layout.cpp csrc/solve/sparse.cpp
+// sources: csrc/solve/normal_layout.cpp csrc/solve/scene_refine.cpp csrc/solve/sparse.cpp
 // needs: kernels eigen
 // Evaluations of a planned scene allocate nothing: every operator new is counted.
 #include <cstddef>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // sources: csrc/scene/plan_cache.cpp csrc/scene/psf.cpp csrc/scene/transform_table.cpp
-// sources: csrc/base/special.cpp
+// sources: csrc/scene/rest_filter.cpp csrc/base/special.cpp
 // What scenes share: found by content, dropped when idle, whole in other threads and after fork().
 #include <sys/wait.h>
 #include <unistd.h>
