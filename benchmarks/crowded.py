@@ -13,7 +13,6 @@ import argparse
 import json
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -24,9 +23,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .cases import ROOT, crowded, exposures
+from .cases import crowded, exposures
 from .peers.protocol import peak_mb
-from .run import ONE_THREAD, RESULTS, machine
+from .run import RESULTS, last_line, machine
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -167,19 +166,10 @@ def repeat(
     """One measurement in a process of its own (`python` may hold an earlier jointlight)."""
     command = [python, "-m", "benchmarks.crowded", "--measure", case.name, str(path)]
     command += ["--threads", str(n_threads), *([] if parts else ["--whole"])]
-    env = os.environ | ONE_THREAD
+    env = dict(os.environ)
     if python != sys.executable:
         env.pop("PYTHONPATH", None)  # which may hold the present jointlight
-    done = subprocess.run(
-        command,
-        cwd=ROOT,
-        env=env,
-        stdout=subprocess.PIPE,
-        text=True,
-        check=True,
-    )  # fmt: skip
-    out: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return out
+    return last_line(command, env)
 
 
 def run_case(case: Case, repeats: int) -> dict[str, Any]:

@@ -17,8 +17,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from .cases import CASES, ROOT
-from .run import ONE_THREAD, PEERS
+from .cases import CASES
+from .run import ONE_THREAD, PEERS, last_line
 
 ASTROPY = """
 import json, resource, sys, time
@@ -84,16 +84,7 @@ BEFORE = "out['before_mb'] = peak_mb()\n"
 
 def child(code: str, *arguments: str, python: str = sys.executable) -> dict[str, Any]:
     """What a fresh process with one thread says."""
-    done = subprocess.run(
-        [python, "-c", code + SAY, *arguments],
-        cwd=ROOT,
-        env=os.environ | ONE_THREAD,
-        stdout=subprocess.PIPE,
-        text=True,
-        check=True,
-    )
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return found
+    return last_line([python, "-c", code + SAY, *arguments])
 
 
 def startup(repeats: int) -> dict[str, Any]:

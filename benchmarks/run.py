@@ -39,6 +39,20 @@ ONE_THREAD = dict.fromkeys(
 IMAGE_ONLY = dict.fromkeys(("galsim_draw", "pyimfit_image", "pysersic_jax"), "image500")
 
 
+def last_line(command: list[str], environment: dict[str, str] | None = None) -> dict[str, Any]:
+    """The JSON that ends what a process with one thread prints."""
+    done = subprocess.run(
+        command,
+        cwd=Path(__file__).parents[1],
+        env=(os.environ if environment is None else environment) | ONE_THREAD,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
 class Peer:
     """One code in its own process."""
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import statistics
 import subprocess
 import sys
@@ -31,7 +30,7 @@ from . import stamps as stamp_set
 from .answers import agreement, distribution
 from .cases import CASES, ROOT
 from .rows import ROWS, judged, text_of
-from .run import ONE_THREAD, RESULTS, machine, run_case, started, stopped, summarise
+from .run import RESULTS, last_line, machine, run_case, started, stopped, summarise
 
 BEFORE = RESULTS / "crowded_field_before.json"
 # Of the peers, those that fit stamps; the slow ones only some of them, chosen at random.
@@ -113,16 +112,7 @@ def stamps(size: int, settings: Settings) -> dict[str, Any]:
 
 def in_process(module: str, *arguments: str) -> dict[str, Any]:
     """What a module of this folder prints."""
-    done = subprocess.run(
-        [sys.executable, "-m", f"benchmarks.{module}", *arguments],
-        cwd=ROOT,
-        env=os.environ | ONE_THREAD,
-        stdout=subprocess.PIPE,
-        text=True,
-        check=True,
-    )
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return found
+    return last_line([sys.executable, "-m", f"benchmarks.{module}", *arguments])
 
 
 def single_objects(name: str, settings: Settings) -> dict[str, Any]:

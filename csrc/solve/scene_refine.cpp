@@ -19,9 +19,7 @@ constexpr double least_share = 0.125;
 
 // Where several sources share light, one whose best amplitude for the shapes at hand is more than
 // this many times what it has, or less, keeps what it has: the shapes are too wrong to divide the
-// light by them, and a source once without light does not come back. (1,000 problems of
-// benchmarks/tuning.py: without this, 23 of 334 blends ended in a poorer minimum, 16 with steps
-// alone, 15 with it.)
+// light by them, and a source once without light does not come back.
 constexpr double most_moved = 3.0;
 
 // A coordinate that adds less than this to the mean gain of all stays, and with it what its tile

@@ -20,7 +20,7 @@ inline constexpr int value_block = 64;
 inline constexpr int value_rows = 2 * vector_width;
 
 // Doubles between the two passes: [row groups][columns][re, im of even rows, re, im of odd rows]
-// [vector_width], for columns in whole vectors.
+// [vector_width].
 inline std::size_t value_spectra(const TileView& view) {
   const int groups = (view.height + value_rows - 1) / value_rows;
   return static_cast<std::size_t>(groups) * static_cast<std::size_t>(view.transfer.n_columns) * 4 *

@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import pytest
+
+from reference.scripts import load
 
 ROOT = Path(__file__).resolve().parents[2]
 # x, y, q, PA, Re, n, Ie
@@ -18,13 +19,7 @@ SIGMA = np.full((1, 7), 0.1)
 
 @pytest.fixture(scope="module")
 def answers() -> ModuleType:
-    path = ROOT / "benchmarks" / "answers.py"
-    spec = importlib.util.spec_from_file_location("benchmark_answers", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load(ROOT / "benchmarks" / "answers.py")
 
 
 def radius(v: np.ndarray) -> np.ndarray:

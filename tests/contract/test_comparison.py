@@ -3,19 +3,16 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from pathlib import Path
+
+from reference.scripts import load
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_readme_figures_come_from_the_stored_result() -> None:
-    spec = importlib.util.spec_from_file_location("report", ROOT / "benchmarks" / "report.py")
-    assert spec is not None
-    assert spec.loader is not None
-    report = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(report)
+    report = load(ROOT / "benchmarks" / "report.py")
     result = json.loads(report.DEFAULT.read_text(encoding="utf-8"))
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     assert report.section(readme) == report.render(result)

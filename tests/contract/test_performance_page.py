@@ -3,25 +3,20 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
+from reference.scripts import load
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")
 def page() -> ModuleType:
-    path = ROOT / "benchmarks" / "page.py"
-    spec = importlib.util.spec_from_file_location("performance_page", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load(ROOT / "benchmarks" / "page.py")
 
 
 def test_page_is_that_of_the_stored_results(page: ModuleType) -> None:
