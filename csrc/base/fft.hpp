@@ -23,7 +23,7 @@ JL_INLINE Complex<V> operator-(Complex<V> a, Complex<V> b) {
   return {a.re - b.re, a.im - b.im};
 }
 template <class V>
-JL_INLINE Complex<V> rotate(Complex<V> a, double c, double s) {
+JL_INLINE Complex<V> rotate(Complex<V> a, Scalar<V> c, Scalar<V> s) {
   return {a.re * c - a.im * s, a.re * s + a.im * c};
 }
 template <class V>
@@ -31,7 +31,7 @@ JL_INLINE Complex<V> times_i(Complex<V> a) {
   return {-a.im, a.re};
 }
 template <class V>
-JL_INLINE Complex<V> scaled(Complex<V> a, double factor) {
+JL_INLINE Complex<V> scaled(Complex<V> a, Scalar<V> factor) {
   return {a.re * factor, a.im * factor};
 }
 
@@ -43,10 +43,10 @@ JL_INLINE void butterfly(Complex<V>* a) {
     a[1] = a[0] - t;
     a[0] = a[0] + t;
   } else if constexpr (radix == 3) {
-    constexpr double s = 0.86602540378443864676;  // sin(2 pi / 3)
+    constexpr auto s = static_cast<Scalar<V>>(0.86602540378443864676);  // sin(2 pi / 3)
     const Complex<V> sum = a[1] + a[2];
     const Complex<V> turn = times_i(scaled(a[1] - a[2], s));
-    const Complex<V> mid = a[0] - scaled(sum, 0.5);
+    const Complex<V> mid = a[0] - scaled(sum, Scalar<V>(0.5));
     a[0] = a[0] + sum;
     a[1] = mid + turn;
     a[2] = mid - turn;
@@ -59,8 +59,9 @@ JL_INLINE void butterfly(Complex<V>* a) {
     a[3] = even_d - odd_d;
   } else {
     static_assert(radix == 5);
-    constexpr double c1 = 0.30901699437494742410, c2 = -0.80901699437494742410;
-    constexpr double s1 = 0.95105651629515357212, s2 = 0.58778525229247312917;
+    using Real = Scalar<V>;
+    constexpr Real c1 = Real(0.30901699437494742410), c2 = Real(-0.80901699437494742410);
+    constexpr Real s1 = Real(0.95105651629515357212), s2 = Real(0.58778525229247312917);
     const Complex<V> p = a[1] + a[4], pd = a[1] - a[4];
     const Complex<V> q = a[2] + a[3], qd = a[2] - a[3];
     const Complex<V> m1 = a[0] + scaled(p, c1) + scaled(q, c2);
@@ -79,8 +80,10 @@ template <int radix, class V>
 JL_INLINE void fft_pass(const Complex<V>* JL_RESTRICT x, Complex<V>* JL_RESTRICT y, int m,
                         int stride, const double* twiddles) {
   for (int p = 0; p < m; ++p) {
-    double w[2 * (radix - 1)];
-    for (int j = 0; j < 2 * (radix - 1); ++j) w[j] = twiddles[2 * (radix - 1) * p + j];
+    Scalar<V> w[2 * (radix - 1)];
+    for (int j = 0; j < 2 * (radix - 1); ++j) {
+      w[j] = static_cast<Scalar<V>>(twiddles[2 * (radix - 1) * p + j]);
+    }
     for (int q = 0; q < stride; ++q) {
       Complex<V> a[radix];
       for (int j = 0; j < radix; ++j) a[j] = x[q + stride * (p + m * j)];

@@ -5,6 +5,13 @@
 #include "scene/profile_registry.hpp"
 
 namespace jointlight {
+
+// add_psf.cpp
+int add_psf_array(SceneSpec& spec, const Array& array, int oversampling,
+                  std::pair<double, double> center, const std::string& kind);
+int add_psf_analytic(SceneSpec& spec, const std::string& profile, const std::vector<double>& params,
+                     double extent_px, const std::string& kind);
+
 namespace {
 
 int add_image(SceneSpec& spec, const Array& data, const Array& weight,
@@ -17,41 +24,6 @@ int add_image(SceneSpec& spec, const Array& data, const Array& weight,
                          to_vector<double>(data), to_vector<double>(weight),
                          likelihood == "poisson" ? Likelihood::poisson : Likelihood::gaussian});
   return static_cast<int>(spec.images.size()) - 1;
-}
-
-int add_psf_array(SceneSpec& spec, const Array& array, int oversampling,
-                  std::pair<double, double> center, const std::string& kind) {
-  check_shape("array", array, {-1, -1});
-  require(kind == "effective" || kind == "optical", "kind = '", kind,
-          "', allowed: 'effective', 'optical'");
-  Psf psf;
-  psf.includes_pixel = kind == "effective";
-  psf.data = to_vector<double>(array);
-  psf.ny = static_cast<int>(array.shape(0));
-  psf.nx = static_cast<int>(array.shape(1));
-  psf.oversampling = oversampling;
-  psf.cx = center.first;
-  psf.cy = center.second;
-  spec.psfs.push_back(std::move(psf));
-  return static_cast<int>(spec.psfs.size()) - 1;
-}
-
-int add_psf_analytic(SceneSpec& spec, const std::string& profile, const std::vector<double>& params,
-                     double extent_px, const std::string& kind) {
-  require(kind == "effective" || kind == "optical", "kind = '", kind,
-          "', allowed: 'effective', 'optical'");
-  require(profile == "gaussian" || profile == "moffat", "profile = '", profile,
-          "', allowed: 'gaussian', 'moffat'");
-  const bool gaussian = profile == "gaussian";
-  require(params.size() == (gaussian ? 1U : 2U), "params has ", params.size(), " values, ", profile,
-          " takes ", gaussian ? 1 : 2);
-  Psf psf;
-  psf.form = gaussian ? Psf::Form::gaussian : Psf::Form::moffat;
-  for (std::size_t i = 0; i < params.size(); ++i) psf.params[i] = params[i];
-  psf.extent = extent_px;
-  psf.includes_pixel = kind == "effective";
-  spec.psfs.push_back(std::move(psf));
-  return static_cast<int>(spec.psfs.size()) - 1;
 }
 
 int add_tile(SceneSpec& spec, const std::string& profile, int image, int psf,
@@ -133,6 +105,12 @@ void set_parameters(SceneSpec& spec, int n_free, const Array& start, const Array
   spec.parameters = std::move(p);
 }
 
+void set_precision(SceneSpec& spec, const std::string& name) {
+  require(name == "float64" || name == "mixed", "precision = '", name,
+          "', allowed: 'float64', 'mixed'");
+  spec.precision = name == "mixed" ? Precision::mixed : Precision::float64;
+}
+
 }  // namespace
 
 void bind_builder(py::module_& m) {
@@ -153,6 +131,7 @@ void bind_builder(py::module_& m) {
            py::arg("upper"), py::arg("indptr"), py::arg("indices"), py::arg("coefs"),
            py::arg("const"), py::arg("prior_mean"), py::arg("prior_sigma"),
            py::arg("functions") = py::list())
+      .def("set_precision", &set_precision, py::arg("name"))
       .def("build", &build_scene, py::arg("n_threads") = 0,
            py::arg("memory_mb") = static_cast<double>(default_field_bytes) / 1048576.0,
            py::arg("tolerance") = default_tolerance);

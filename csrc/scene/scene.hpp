@@ -40,6 +40,7 @@ struct SceneSpec {
   std::vector<TileSpec> tiles;
   ParameterSpec parameters;
   double tolerance = default_tolerance;  // 0 = one box, whatever the window
+  Precision precision = Precision::float64;
 };
 
 // Two tiles of one image that share pixels (a <= b; a == b for a tile with itself).
@@ -76,6 +77,7 @@ class Scene {
 
   const std::vector<ImageSpec>& images() const { return spec_.images; }
   const std::vector<TileSpec>& tiles() const { return spec_.tiles; }
+  Precision precision() const { return spec_.precision; }
   const std::vector<TileView>& views() const { return views_; }  // memory left null
   const std::vector<TilePair>& pairs() const { return pairs_; }
   const std::vector<std::vector<int>>& image_tiles() const { return image_tiles_; }

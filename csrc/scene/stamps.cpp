@@ -197,6 +197,7 @@ SceneSpec stamp_spec(const SceneSpec& kind, std::span<const Stamp> stamps,
   }
   spec.parameters = kind.parameters;
   spec.tolerance = kind.tolerance;
+  spec.precision = kind.precision;
   copy_given(parameters.start, spec.parameters.start);
   copy_given(parameters.lower, spec.parameters.lower);
   copy_given(parameters.upper, spec.parameters.upper);

@@ -26,6 +26,10 @@ enum Lane : int {
 
 enum class Likelihood : std::uint8_t { gaussian, poisson };
 
+// mixed: derivatives, and the sums of their products over a few pixels, in float32; images, chi2
+// and all other sums in float64.
+enum class Precision : std::uint8_t { float64, mixed };
+
 // Rings of copies of a component in the neighbouring boxes (stages/copies.hpp) that are summed one
 // by one; the rest is the tail.
 inline constexpr int copy_rings = 8;
@@ -47,6 +51,11 @@ struct CopyPlan {
   // What the PSF's moments do to coefficients: along each axis, [n][n], and d^2/dxdy's factor
   const double *blur_x = nullptr, *blur_y = nullptr;
   double blur_xy = 0.0;
+
+  // Numbers in a polynomial.
+  std::size_t size() const {
+    return static_cast<std::size_t>(n) * static_cast<std::size_t>(n) * n_lanes;
+  }
 };
 
 // A large window is drawn in two parts (stages/core_box.hpp): the profile's tapered core through a
@@ -68,6 +77,10 @@ struct RestGrid {
   // PSF about its shift, over the spline's response: [rest_filter_size (y)][rest_filter_size (x)]
   const double* filter = nullptr;
   double* filtered = nullptr;  // [ny][nx][n_lanes], the rest under the PSF over the spline
+
+  std::size_t size() const {
+    return static_cast<std::size_t>(nx) * static_cast<std::size_t>(ny) * n_lanes;
+  }
 };
 
 struct CorePlan {
@@ -147,14 +160,23 @@ struct TileView {
   int profile = 0;             // index into the profile table
   int x0 = 0, y0 = 0;          // window origin in the image
   int width = 0, height = 0;   // window size
-  std::size_t row_stride = 0;  // doubles per row of the fields
+  std::size_t row_stride = 0;  // numbers per row of the fields
   double* fields = nullptr;    // [drawn rows][row_stride], lanes of the drawn pixels interleaved
+  // In mixed precision instead: the same in float32, and the image [height][width]
+  float* single_fields = nullptr;
+  double* plane = nullptr;
   CopyPlan copies;
   CorePlan core;
   DrawnBox drawn;
   TransferView transfer;
   FftView fft_x, fft_y;
   double sky_map[6] = {};  // plane offset = (a + b x + c y, d + e x + f y), arcsec
+
+  // Whether lanes are made a row at a time where they are used, and are in no memory.
+  bool made_by_row() const { return renderer == Renderer::sky || core.taper > 0.0; }
+  // Whether one box holds the window, so that its image can be drawn without its derivatives.
+  bool in_one_box() const { return renderer == Renderer::fourier && core.taper == 0.0; }
+  int drawn_rows() const { return drawn.y_end - drawn.y_begin; }
 };
 
 }  // namespace jointlight

@@ -229,9 +229,10 @@ inline void copies_polynomial(const TileView& view, const TileState& tile, doubl
   }
 }
 
-// Doubles of scratch for the function below.
+// Doubles of scratch for either way to subtract the copies.
 inline std::size_t copies_scratch(const TileView& view) {
-  return static_cast<std::size_t>(view.copies.n) * static_cast<std::size_t>(n_lanes + view.width);
+  return static_cast<std::size_t>(view.copies.n) *
+         static_cast<std::size_t>(2 * n_lanes + 2 * view.width);
 }
 
 // A trial step may take the light so far that the window leaves the polynomial's square, where it
@@ -263,6 +264,70 @@ JL_INLINE void chebyshev_row(const TileView& view, const TileState& tile, int y,
   for (int l = 2; l < view.copies.n; ++l) weight[l] = 2.0 * v * weight[l - 1] - weight[l - 2];
 }
 
+// The polynomial along x at one row: line[n][n_lanes].
+JL_INLINE void copies_line(const CopyPlan& plan, const double* coefficients, const double* weight,
+                           double* line) {
+  const int size = plan.n * n_lanes;
+  for (int i = 0; i < size; i += vector_width) {
+    Vec s = load(coefficients + i);
+    for (int l = 1; l < plan.n; ++l) {
+      s += weight[l] * load(coefficients + static_cast<std::ptrdiff_t>(l) * size + i);
+    }
+    store(line + i, s);
+  }
+}
+
+// row[width][n_lanes] -= line[n][n_lanes] . basis[n][width]
+template <class Real>
+JL_INLINE void subtract_line(int n, int width, const Real* line, const Real* basis, Real* row) {
+  using V = typename Lanes<Real>::Vector;
+  constexpr int together = 4;  // pixels, so that every loaded coefficient serves several
+  int x = 0;
+  for (; x + together <= width; x += together) {
+    for (int g = 0; g < n_lanes; g += Lanes<Real>::width) {
+      Real* p = row + static_cast<std::ptrdiff_t>(x) * n_lanes + g;
+      V s[together];
+      for (int i = 0; i < together; ++i) s[i] = load(p + i * n_lanes);
+      for (int k = 0; k < n; ++k) {
+        const V c = load(line + k * n_lanes + g);
+        const Real* b = basis + static_cast<std::ptrdiff_t>(k) * width + x;
+        for (int i = 0; i < together; ++i) s[i] -= b[i] * c;
+      }
+      for (int i = 0; i < together; ++i) store(p + i * n_lanes, s[i]);
+    }
+  }
+  for (; x < width; ++x) {
+    for (int g = 0; g < n_lanes; g += Lanes<Real>::width) {
+      Real* p = row + static_cast<std::ptrdiff_t>(x) * n_lanes + g;
+      V s = load(p);
+      for (int k = 0; k < n; ++k) {
+        s -= basis[static_cast<std::ptrdiff_t>(k) * width + x] * load(line + k * n_lanes + g);
+      }
+      store(p, s);
+    }
+  }
+}
+
+// row[width] -= value[n] . basis[n][width]
+JL_INLINE void subtract_value(int n, int width, const double* value, const double* basis,
+                              double* row) {
+  constexpr int together = 32;  // pixels whose sums stay in registers
+  int x = 0;
+  for (; x + together <= width; x += together) {
+    double s[together];
+    for (int i = 0; i < together; ++i) s[i] = row[x + i];
+    for (int k = 0; k < n; ++k) {
+      const double* b = basis + static_cast<std::ptrdiff_t>(k) * width + x;
+      for (int i = 0; i < together; ++i) s[i] -= value[k] * b[i];
+    }
+    for (int i = 0; i < together; ++i) row[x + i] = s[i];
+  }
+  for (int k = 0; k < n; ++k) {
+    const double* b = basis + static_cast<std::ptrdiff_t>(k) * width;
+    for (int i = x; i < width; ++i) row[i] -= value[k] * b[i];
+  }
+}
+
 // Rows [begin, end) of the window lose the copies' light.
 inline void subtract_copies(const TileView& view, const TileState& tile, const double* coefficients,
                             int begin, int end, double* scratch) {
@@ -273,39 +338,31 @@ inline void subtract_copies(const TileView& view, const TileState& tile, const d
   for (int y = begin; y < end; ++y) {
     double weight[CopyPlan::max_order];
     chebyshev_row(view, tile, y, weight);
-    for (int i = 0; i < n * n_lanes; i += vector_width) {
-      Vec s = load(coefficients + i);
-      for (int l = 1; l < n; ++l) {
-        s += weight[l] * load(coefficients + static_cast<std::ptrdiff_t>(l) * n * n_lanes + i);
-      }
-      store(line + i, s);
-    }
-    double* row = view.fields + static_cast<std::size_t>(y) * view.row_stride;
-    constexpr int together = 4;  // pixels, so that every loaded coefficient serves several
-    int x = 0;
-    for (; x + together <= width; x += together) {
-      for (int g = 0; g < n_lanes; g += vector_width) {
-        double* p = row + static_cast<std::ptrdiff_t>(x) * n_lanes + g;
-        Vec s[together];
-        for (int i = 0; i < together; ++i) s[i] = load(p + i * n_lanes);
-        for (int k = 0; k < n; ++k) {
-          const Vec c = load(line + k * n_lanes + g);
-          const double* b = basis + static_cast<std::ptrdiff_t>(k) * width + x;
-          for (int i = 0; i < together; ++i) s[i] -= b[i] * c;
-        }
-        for (int i = 0; i < together; ++i) store(p + i * n_lanes, s[i]);
-      }
-    }
-    for (; x < width; ++x) {
-      for (int g = 0; g < n_lanes; g += vector_width) {
-        double* p = row + static_cast<std::ptrdiff_t>(x) * n_lanes + g;
-        Vec s = load(p);
-        for (int k = 0; k < n; ++k) {
-          s -= basis[static_cast<std::ptrdiff_t>(k) * width + x] * load(line + k * n_lanes + g);
-        }
-        store(p, s);
-      }
-    }
+    copies_line(view.copies, coefficients, weight, line);
+    subtract_line(n, width, line, basis,
+                  view.fields + static_cast<std::size_t>(y) * view.row_stride);
+  }
+}
+
+// The same for float32 lanes with the image beside them.
+inline void subtract_copies_mixed(const TileView& view, const TileState& tile,
+                                  const double* coefficients, int begin, int end, double* scratch) {
+  const int n = view.copies.n, width = view.width;
+  double* line = scratch;                                            // [n][n_lanes]
+  auto* single_line = reinterpret_cast<float*>(line + n * n_lanes);  // the same
+  double* basis = line + 2 * n * n_lanes;                            // [n][width]
+  auto* single_basis = reinterpret_cast<float*>(basis + static_cast<std::ptrdiff_t>(n) * width);
+  chebyshev_columns(view, tile, basis);
+  for (int i = 0; i < n * width; ++i) single_basis[i] = static_cast<float>(basis[i]);
+  for (int y = begin; y < end; ++y) {
+    double weight[CopyPlan::max_order], value[CopyPlan::max_order];
+    chebyshev_row(view, tile, y, weight);
+    copies_line(view.copies, coefficients, weight, line);
+    for (int i = 0; i < n * n_lanes; ++i) single_line[i] = static_cast<float>(line[i]);
+    for (int k = 0; k < n; ++k) value[k] = line[k * n_lanes + lane_unit];
+    subtract_line(n, width, single_line, single_basis,
+                  view.single_fields + static_cast<std::size_t>(y) * view.row_stride);
+    subtract_value(n, width, value, basis, view.plane + static_cast<std::ptrdiff_t>(y) * width);
   }
 }
 
@@ -316,15 +373,14 @@ inline void subtract_copies_value(const TileView& view, const TileState& tile,
   const int n = view.copies.n, width = view.width;
   chebyshev_columns(view, tile, scratch);
   for (int y = begin; y < end; ++y) {
-    double weight[CopyPlan::max_order];
+    double weight[CopyPlan::max_order], value[CopyPlan::max_order];
     chebyshev_row(view, tile, y, weight);
-    double* JL_RESTRICT row = plane + static_cast<std::ptrdiff_t>(y) * width;
     for (int k = 0; k < n; ++k) {
       double c = 0.0;
       for (int l = k % 2; l < n; l += 2) c += weight[l] * coefficients[(l * n + k) * n_lanes];
-      const double* JL_RESTRICT basis = scratch + static_cast<std::ptrdiff_t>(k) * width;
-      for (int x = 0; x < width; ++x) row[x] -= c * basis[x];
+      value[k] = c;
     }
+    subtract_value(n, width, value, scratch, plane + static_cast<std::ptrdiff_t>(y) * width);
   }
 }
 

@@ -16,6 +16,11 @@ JL_ISA_BEGIN
 
 inline constexpr int value_block = 64;
 
+// sqrt(det S), what a unit amplitude's transform is scaled by.
+inline double spectrum_scale(const TileState& tile) {
+  return tile.has_table ? std::sqrt(tile.S[0] * tile.S[2] - tile.S[1] * tile.S[1]) : 1.0;
+}
+
 // Rows that one transform along x takes: their pairs are the lanes of its vectors.
 inline constexpr int value_rows = 2 * vector_width;
 
@@ -100,12 +105,36 @@ inline void fill_value_column(const TileState& tile, const TransferView& transfe
   }
 }
 
+// Transformed columns [first, first + n), one in each lane -> spectra, see value_spectra.
+inline void keep_value_columns(const TileView& view, const Complex<Vec>* done, int first, int n,
+                               double* spectra) {
+  const int n_columns = view.transfer.n_columns;
+  const auto row_lanes = [&](int y) {
+    return spectra +
+           ((static_cast<std::ptrdiff_t>(y / value_rows) * n_columns + first) * 4 + 2 * (y % 2)) *
+               vector_width +
+           (y % value_rows) / 2;
+  };
+  constexpr std::ptrdiff_t next = 4 * vector_width;  // column
+  for (int y = 0; y < view.height; ++y) {
+    const auto* from = reinterpret_cast<const double*>(done + y);
+    double* to = row_lanes(y);
+    for (int c = 0; c < n; ++c) {
+      to[c * next] = from[c];
+      to[c * next + vector_width] = from[vector_width + c];
+    }
+  }
+  if (view.height % 2 == 1) {  // the last row has no partner
+    double* to = row_lanes(view.height);
+    for (int c = 0; c < n; ++c) to[c * next] = to[c * next + vector_width] = 0.0;
+  }
+}
+
 // Columns [begin, end), begin a multiple of vector_width -> spectra, see value_spectra.
 inline void render_value_columns(const TileView& view, const TileState& tile, const double* phase_y,
                                  int begin, int end, double* spectra, double* scratch) {
-  const int box_y = view.transfer.box_y, n_columns = view.transfer.n_columns;
-  const double det = tile.S[0] * tile.S[2] - tile.S[1] * tile.S[1];
-  const double root = tile.has_table ? std::sqrt(det) : 1.0;
+  const int box_y = view.transfer.box_y;
+  const double root = spectrum_scale(tile);
   auto* work = reinterpret_cast<Complex<Vec>*>(scratch);
   auto* other = work + box_y;
   for (int first = begin; first < end; first += vector_width) {
@@ -114,26 +143,7 @@ inline void render_value_columns(const TileView& view, const TileState& tile, co
     for (int c = 0; c < n; ++c) {
       fill_value_column(tile, view.transfer, root, first + c, phase_y, c, work);
     }
-    const Complex<Vec>* done = inverse_fft(view.fft_y, work, other);
-    const auto row_lanes = [&](int y) {
-      return spectra +
-             ((static_cast<std::ptrdiff_t>(y / value_rows) * n_columns + first) * 4 + 2 * (y % 2)) *
-                 vector_width +
-             (y % value_rows) / 2;
-    };
-    constexpr std::ptrdiff_t next = 4 * vector_width;  // column
-    for (int y = 0; y < view.height; ++y) {
-      const auto* from = reinterpret_cast<const double*>(done + y);
-      double* to = row_lanes(y);
-      for (int c = 0; c < n; ++c) {
-        to[c * next] = from[c];
-        to[c * next + vector_width] = from[vector_width + c];
-      }
-    }
-    if (view.height % 2 == 1) {  // the last row has no partner
-      double* to = row_lanes(view.height);
-      for (int c = 0; c < n; ++c) to[c * next] = to[c * next + vector_width] = 0.0;
-    }
+    keep_value_columns(view, inverse_fft(view.fft_y, work, other), first, n, spectra);
   }
 }
 

@@ -6,14 +6,45 @@ from __future__ import annotations
 import importlib
 import os
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from jointlight.errors import BackendUnavailable, invalid
 
 if TYPE_CHECKING:
     from types import ModuleType
 
-__all__ = ["Backend", "backends", "cuda_module", "environment_threads"]
+__all__ = [
+    "Backend",
+    "Precision",
+    "backends",
+    "check_precision",
+    "cuda_module",
+    "environment_threads",
+]
+
+Precision = Literal["float64", "mixed"]
+
+
+def check_precision(given: object) -> str:
+    """What derivatives are computed in, checked.
+
+    Parameters
+    ----------
+    given : object
+        What the user passed.
+
+    Returns
+    -------
+    str
+
+    Raises
+    ------
+    InvalidInput
+        If it is neither "float64" nor "mixed".
+    """
+    if not (isinstance(given, str) and given in get_args(Precision)):
+        raise invalid("precision", given, " or ".join(map(repr, get_args(Precision))))
+    return given
 
 
 @dataclass(frozen=True, kw_only=True)

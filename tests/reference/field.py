@@ -160,9 +160,11 @@ class Field:
         number = {int(i): k for k, i in enumerate(self.free)}
         return [number.get(i, 0) for i in slots], slots
 
-    def scene(self, **build: Any) -> Any:
+    def scene(self, *, precision: str = "float64", **build: Any) -> Any:
         """The compiled scene; one thread unless asked for more."""
-        return self.builder().build(**{"n_threads": 1, **build})
+        builder = self.builder()
+        builder.set_precision(precision)
+        return builder.build(**{"n_threads": 1, **build})
 
     def observe(self, noise: float = 0.0, seed: int = 0) -> NDArray:
         """Make the images of the present values the data; returns the parameters."""

@@ -12,6 +12,7 @@ import pytest
 from reference.field import Field, Tile
 
 N_IMAGES = 4
+PRECISIONS = ("float64", "mixed")
 TINY = 1e-6  # MiB: less than any tile needs, so every image is a batch of its own
 
 
@@ -56,12 +57,13 @@ def assert_same(one: list[Any], other: list[Any]) -> None:
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("memory", [TINY, 0.5, 1.0])
-def test_images_in_batches(memory: float, threads: int) -> None:
+def test_images_in_batches(memory: float, threads: int, precision: str) -> None:
     field = survey()
-    v, plain = field.start, field.scene()
-    small = field.scene(n_threads=threads, memory_mb=memory)
+    v, plain = field.start, field.scene(precision=precision)
+    small = field.scene(n_threads=threads, memory_mb=memory, precision=precision)
     assert_same(everything(small, v), everything(plain, v))
     for i in range(N_IMAGES):
         np.testing.assert_array_equal(small.jacobian(v, i), plain.jacobian(v, i))
@@ -108,15 +110,16 @@ def neighbours(field: Field, random: np.random.Generator) -> list[np.ndarray]:
     return [*points, away, start.copy(), flat, none, start.copy(), away]
 
 
+@pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("memory", [TINY, 1024.0])
 @pytest.mark.parametrize("threads", [1, 2])
 def test_evaluations_do_not_depend_on_those_before(
-    memory: float, threads: int, rng: np.random.Generator
+    memory: float, threads: int, precision: str, rng: np.random.Generator
 ) -> None:
     field = survey()
-    scene = field.scene(memory_mb=memory, n_threads=threads)
+    scene = field.scene(memory_mb=memory, n_threads=threads, precision=precision)
     points = neighbours(field, rng)
-    fresh = [everything(field.scene(), v) for v in points]
+    fresh = [everything(field.scene(precision=precision), v) for v in points]
     for k in [*range(len(points)), *rng.integers(0, len(points), 12)]:
         ask = int(rng.integers(0, 4))
         if ask == 0:

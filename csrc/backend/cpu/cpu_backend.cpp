@@ -3,12 +3,13 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <optional>
 #include <sstream>
 
 #include "backend/cpu/band_plan.hpp"
 #include "backend/cpu/kernels.hpp"
 #include "backend/cpu/thread_pool.hpp"
-#include "backend/cpu/value_planes.hpp"
+#include "backend/cpu/tile_painter.hpp"
 #include "stages/pipeline.hpp"
 
 namespace jointlight {
@@ -16,10 +17,12 @@ namespace {
 
 std::size_t at(int i) { return static_cast<std::size_t>(i); }
 
-// Scratch of one worker thread, sized for the largest tile of the scene.
-struct Scratch {
-  AlignedBuffer<double> fourier, copies, rest, line, pixel, rows, made;
+// Of one thread, for bands and rows: see Band.
+struct RowScratch {
+  AlignedBuffer<double> line, rows, made;
+  AlignedBuffer<float> single_rows, turned;
   std::vector<const double*> lanes;
+  std::vector<const float*> single_lanes;
 };
 
 // What a tile's fields and its share of the model were last computed for. Its fields do not depend
@@ -50,13 +53,15 @@ class CpuBackend final : public Backend {
   CpuBackend(std::shared_ptr<const Scene> scene, int n_threads, std::size_t field_bytes)
       : scene_(std::move(scene)),
         n_threads_(n_threads > 0 ? n_threads : default_threads()),
+        precision_(scene_->precision()),
         kernels_(kernels()),
         views_(scene_->views()),
         drawn_(views_.size()),
         bands_(plan_bands(*scene_, views_)),
         totals_(*scene_, bands_),
-        planes_(views_, kernels_, n_threads_) {
+        plane_offset_(views_.size()) {
     plan_fields(field_bytes / sizeof(double));
+    painter_.emplace(views_, kernels_, n_threads_);
     allocate_scratch();
   }
 
@@ -87,9 +92,8 @@ class CpuBackend final : public Backend {
     parallel_for((view.height + piece - 1) / piece, n_threads_, [&](int i, int thread) {
       const int n_planes = static_cast<int>(planes.size());
       for (int y = i * piece; y < std::min(view.height, (i + 1) * piece); ++y) {
-        const double* lanes = lane_row(view, y, scratch_[at(thread)]);
-        kernels_.project_row(lanes, view.width, weights.data(), n_planes, planes.data(),
-                             at(y) * stride);
+        project_row(view, y, weights.data(), n_planes, planes.data(), at(y) * stride,
+                    scratch_[at(thread)]);
       }
     });
   }
@@ -111,6 +115,7 @@ class CpuBackend final : public Backend {
   std::string describe() const override {
     std::ostringstream text;
     text << "cpu, " << kernels_.isa << ", " << n_threads_ << " threads";
+    if (precision_ == Precision::mixed) text << ", mixed precision";
     return text.str();
   }
 
@@ -149,7 +154,7 @@ class CpuBackend final : public Backend {
     }
     parallel_for(static_cast<int>(todo_bands_.size()), n_threads_, [&](int i, int thread) {
       BandPlan& plan = *todo_bands_[at(i)];
-      Scratch& scratch = scratch_[at(thread)];
+      RowScratch& scratch = scratch_[at(thread)];
       for (std::size_t t = 0; t < plan.tiles.size(); ++t) {
         plan.band_tiles[t].value = states[at(plan.tiles[t])].value;
       }
@@ -157,6 +162,11 @@ class CpuBackend final : public Backend {
       plan.band.made = scratch.made.data();
       plan.band.line = scratch.line.data();
       plan.band.lanes = scratch.lanes.data();
+      if (precision_ == Precision::mixed) {
+        plan.band.single_rows = scratch.single_rows.data();
+        plan.band.turned = scratch.turned.data();
+        plan.band.single_lanes = scratch.single_lanes.data();
+      }
       plan.band.pairs = derivatives ? plan.band_pairs.data() : nullptr;
       if (derivatives) {
         std::fill_n(plan.blocks.data(), plan.blocks.size(), 0.0);
@@ -169,112 +179,6 @@ class CpuBackend final : public Backend {
   }
 
  private:
-  struct SerialWorker {
-    CpuBackend& backend;
-    int thread;
-
-    Scratch& scratch() const { return backend.scratch_[at(thread)]; }
-    void clear(const TileView& view) const { std::fill_n(view.fields, fields_size(view), 0.0); }
-    void pixel(const TileView& view, const TileState& state) const {
-      backend.kernels_.profile(view.profile).render_pixel(view, state, scratch().pixel.data());
-    }
-    void columns(const TileView& view, const TileState& state) const {
-      double* memory = scratch().fourier.data();
-      double* phases = memory + backend.phase_offset_;
-      backend.kernels_.fill_phases(view, state, phases);
-      backend.kernels_.render_columns(view, state, phases, 0, view.transfer.n_columns, memory);
-    }
-    void rows(const TileView& view) const {
-      backend.kernels_.render_rows(view, 0, drawn_rows(view), scratch().fourier.data());
-    }
-    void copies(const TileView& view, const TileState& state) const {
-      double* coefficients = scratch().copies.data();
-      backend.kernels_.profile(view.profile)
-          .copies_polynomial(view, state, coefficients, coefficients + polynomial_size(view));
-      backend.kernels_.subtract_copies(view, state, coefficients, 0, view.height,
-                                       scratch().fourier.data());
-    }
-    void rest(const TileView& view, const TileState& state) const {
-      backend.draw_rest(view, state, scratch().rest.data(),
-                        [](int n, const auto& body) { body(0, n); });
-    }
-  };
-
-  // All threads on one tile. The pieces are fixed, so that results do not depend on their number.
-  struct WideWorker {
-    CpuBackend& backend;
-
-    void clear(const TileView& view) const { SerialWorker{backend, 0}.clear(view); }
-    void pixel(const TileView& view, const TileState& state) const {
-      SerialWorker{backend, 0}.pixel(view, state);
-    }
-    void columns(const TileView& view, const TileState& state) const {
-      double* phases = backend.scratch_[0].fourier.data() + backend.phase_offset_;
-      backend.kernels_.fill_phases(view, state, phases);
-      pieces(view.transfer.n_columns, [&](int begin, int end, double* memory) {
-        backend.kernels_.render_columns(view, state, phases, begin, end, memory);
-      });
-    }
-    void rows(const TileView& view) const {
-      pieces(drawn_rows(view), [&](int begin, int end, double* memory) {
-        backend.kernels_.render_rows(view, begin, end, memory);
-      });
-    }
-    void copies(const TileView& view, const TileState& state) const {
-      double* coefficients = backend.scratch_[0].copies.data();
-      backend.kernels_.profile(view.profile)
-          .copies_polynomial(view, state, coefficients, coefficients + polynomial_size(view));
-      pieces(view.height, [&](int begin, int end, double* memory) {
-        backend.kernels_.subtract_copies(view, state, coefficients, begin, end, memory);
-      });
-    }
-    void rest(const TileView& view, const TileState& state) const {
-      backend.draw_rest(view, state, backend.scratch_[0].rest.data(), [&](int n, const auto& body) {
-        pieces(n, [&](int begin, int end, double*) { body(begin, end); });
-      });
-    }
-    template <class Body>
-    void pieces(int n, const Body& body) const {
-      constexpr int piece = 16;  // even: rows are transformed in pairs
-      parallel_for((n + piece - 1) / piece, backend.n_threads_, [&](int i, int thread) {
-        body(i * piece, std::min(n, (i + 1) * piece), backend.scratch_[at(thread)].fourier.data());
-      });
-    }
-  };
-
-  static int drawn_rows(const TileView& view) { return view.drawn.y_end - view.drawn.y_begin; }
-
-  static bool made_by_row(const TileView& view) {
-    return view.renderer == Renderer::sky || view.core.taper > 0.0;
-  }
-
-  // Doubles that a tile keeps from one evaluation to the next.
-  static std::size_t fields_size(const TileView& view) {
-    if (view.renderer == Renderer::sky) return 0;
-    return view.row_stride * at(drawn_rows(view)) + grid_size(view.core.fine) +
-           grid_size(view.core.coarse);
-  }
-
-  // Doubles.
-  static std::size_t polynomial_size(const TileView& view) {
-    return at(view.copies.n) * at(view.copies.n) * n_lanes;
-  }
-
-  static std::size_t grid_size(const RestGrid& grid) { return at(grid.nx) * at(grid.ny) * n_lanes; }
-
-  // `in_pieces(n, body)` calls body(begin, end) until n rows are done.
-  template <class Pieces>
-  void draw_rest(const TileView& view, const TileState& state, double* values,
-                 const Pieces& in_pieces) const {
-    for (const RestGrid* grid : {&view.core.fine, &view.core.coarse}) {
-      in_pieces(grid->ny, [&](int begin, int end) {
-        kernels_.profile(view.profile).rest_values(view, *grid, state, begin, end, values);
-      });
-      in_pieces(grid->ny,
-                [&](int begin, int end) { kernels_.filter_rest(*grid, begin, end, values); });
-    }
-  }
-
   static double cost(const TileView& view) {
     if (view.renderer == Renderer::sky) return 0.0;
     const double window = static_cast<double>(view.width) * view.height;
@@ -283,34 +187,47 @@ class CpuBackend final : public Backend {
     return view.core.taper > 0.0 ? box + 0.5 * window : box;
   }
 
-  // Lanes of one row of a window: where the fields are, or made in the thread's memory.
-  const double* lane_row(const TileView& view, int y, Scratch& scratch) const {
-    if (!made_by_row(view)) return view.fields + at(y) * view.row_stride;
-    if (view.renderer == Renderer::sky) {
-      kernels_.sky_row(view, y, 0, view.width, scratch.made.data());
-    } else {
-      kernels_.core_row(view, y, 0, view.width, scratch.line.data(), scratch.made.data());
+  // planes[k][offset + x] += weights[k] . lanes of row y of a window, drawn before.
+  void project_row(const TileView& view, int y, const double* weights, int n_planes,
+                   double* const* planes, std::size_t offset, RowScratch& scratch) const {
+    if (view.plane != nullptr) {
+      kernels_.project_row_mixed(view.single_fields + at(y) * view.row_stride,
+                                 view.plane + at(y) * at(view.width), view.width, weights, n_planes,
+                                 planes, offset);
+      return;
     }
-    return scratch.made.data();
+    const double* lanes = view.fields + at(y) * view.row_stride;
+    if (view.made_by_row()) {
+      lanes = scratch.made.data();
+      if (view.renderer == Renderer::sky) {
+        kernels_.sky_row(view, y, 0, view.width, scratch.made.data());
+      } else {
+        kernels_.core_row(view, y, 0, view.width, scratch.line.data(), scratch.made.data());
+      }
+    }
+    kernels_.project_row(lanes, view.width, weights, n_planes, planes, offset);
   }
 
-  // Makes images of tiles of one image, without derivatives if under a PSF: even where those are in
+  // Makes images of tiles of one image, without derivatives if in one box: even where those are in
   // memory, since what is remembered must not show.
   void draw_values(std::span<const TileState> states, std::span<const int> tiles) {
     if (tiles.empty()) return;
     note_changes(states);
     load_batch(batch_of_image_[at(scene_->tiles()[at(tiles[0])].image)]);
     std::vector<int> by_value, by_lanes;
+    std::size_t size = 0;
     for (const int t : tiles) {
-      if (states[at(t)].visible) (has_plane(t) ? by_value : by_lanes).push_back(t);
+      const TileView& view = views_[at(t)];
+      if (!states[at(t)].visible) continue;
+      (view.in_one_box() ? by_value : by_lanes).push_back(t);
+      plane_offset_[at(t)] = size;
+      if (view.in_one_box()) size += (at(view.width) * at(view.height) + 7) / 8 * 8;
     }
-    planes_.draw(states, by_value);
+    if (planes_.size() < size) planes_.resize(size);
+    each_tile(by_value, [&](auto& worker, int tile) {
+      worker.image(views_[at(tile)], states[at(tile)], planes_.data() + plane_offset_[at(tile)]);
+    });
     draw(states, by_lanes);
-  }
-
-  bool has_plane(int tile) const {
-    const TileView& view = views_[at(tile)];
-    return view.renderer == Renderer::fourier && !made_by_row(view);
   }
 
   // target[y * stride + x] += a tile of the last draw_values, (x, y) in its window.
@@ -318,40 +235,48 @@ class CpuBackend final : public Backend {
     if (!state.visible) return;
     const TileView& view = views_[at(tile)];
     for (int y = 0; y < view.height; ++y, target += stride) {
-      if (has_plane(tile)) {
-        const double* row = planes_.plane(tile) + at(y) * at(view.width);
+      if (view.in_one_box()) {
+        const double* row = planes_.data() + plane_offset_[at(tile)] + at(y) * at(view.width);
         for (int x = 0; x < view.width; ++x) target[x] += state.value[lane_unit] * row[x];
       } else {
-        const double* lanes = lane_row(view, y, scratch_[0]);
-        kernels_.project_row(lanes, view.width, state.value, 1, &target, 0);
+        project_row(view, y, state.value, 1, &target, 0, scratch_[0]);
       }
     }
   }
 
-  // Calls body(worker, view, tile) for those whose fields are not in memory: large tiles one after
-  // the other with all threads inside, the rest side by side.
+  // Calls body(worker, tile): large tiles one after the other with all threads inside, the rest
+  // side by side.
   template <class Body>
-  void for_these(std::span<const int> tiles, const Body& body) {
-    if (tiles.empty()) return;
-    load_batch(batch_of_image_[at(scene_->tiles()[at(tiles[0])].image)]);
+  void each_tile(std::span<const int> tiles, const Body& body) {
     large_.clear();
     small_.clear();
     double total = 0.0;
-    for (const int t : tiles) total += drawn_[at(t)].in_memory ? 0.0 : cost(views_[at(t)]);
+    for (const int t : tiles) total += cost(views_[at(t)]);
     for (const int t : tiles) {
-      if (drawn_[at(t)].in_memory) continue;
       const double own = cost(views_[at(t)]);
       const bool is_large = n_threads_ > 1 && own * n_threads_ > 0.5 * total && own > 4096.0;
       (is_large ? large_ : small_).push_back(t);
     }
     for (const int t : large_) {
-      WideWorker worker{*this};
-      body(worker, views_[at(t)], t);
+      auto worker = painter_->with_all_threads();
+      body(worker, t);
     }
     parallel_for(static_cast<int>(small_.size()), n_threads_, [&](int i, int thread) {
-      SerialWorker worker{*this, thread};
-      body(worker, views_[at(small_[at(i)])], small_[at(i)]);
+      auto worker = painter_->in_thread(thread);
+      body(worker, small_[at(i)]);
     });
+  }
+
+  // Calls body(worker, view, tile) for those whose fields are not in memory.
+  template <class Body>
+  void for_these(std::span<const int> tiles, const Body& body) {
+    if (tiles.empty()) return;
+    load_batch(batch_of_image_[at(scene_->tiles()[at(tiles[0])].image)]);
+    missing_.clear();
+    for (const int t : tiles) {
+      if (!drawn_[at(t)].in_memory) missing_.push_back(t);
+    }
+    each_tile(missing_, [&](auto& worker, int tile) { body(worker, views_[at(tile)], tile); });
     for (const int t : tiles) drawn_[at(t)].in_memory = true;
   }
 
@@ -386,9 +311,8 @@ class CpuBackend final : public Backend {
       std::size_t size = 0;
       for (const int t : scene_->image_tiles()[i]) {
         const TileView& view = views_[at(t)];
-        if (view.renderer == Renderer::sky) continue;
         offset[at(t)] = size;
-        size += (fields_size(view) + 7) / 8 * 8;
+        size += (TilePainter::fields_size(view, precision_) + 7) / 8 * 8;
       }
       if (batches_.empty() || used + size > allowance) {
         batches_.emplace_back();
@@ -402,52 +326,40 @@ class CpuBackend final : public Backend {
     }
     fields_.resize_unset(largest);  // written before they are read
     for (std::size_t t = 0; t < views_.size(); ++t) {
-      TileView& view = views_[t];
-      if (view.renderer == Renderer::sky) continue;
-      view.fields = fields_.data() + offset[t];
-      if (view.core.taper > 0.0) {
-        view.core.fine.filtered = view.fields + view.row_stride * at(drawn_rows(view));
-        view.core.coarse.filtered = view.core.fine.filtered + grid_size(view.core.fine);
-      }
+      TilePainter::place_fields(views_[t], precision_, fields_.data() + offset[t]);
     }
   }
 
   void allocate_scratch() {
-    std::size_t fourier = 0, phases = 0, copies = 0, rest = 0, line = 0, pixel = 0, width = 0,
-                most_tiles = 0;
+    std::size_t line = 0, width = 0, most_tiles = 0, most_made = 0, most_turned = 0;
     for (const TileView& view : views_) {
-      if (view.renderer == Renderer::fourier) {
-        // either half of a transform, or what subtracting the copies takes
-        fourier = std::max(
-            {fourier, kernels_.fourier_scratch(view.transfer), kernels_.copies_scratch(view)});
-        copies = std::max(copies, 2 * polynomial_size(view));
-        rest = std::max({rest, grid_size(view.core.fine), grid_size(view.core.coarse)});
-        line = std::max({line, at(view.core.fine.nx) * n_lanes, at(view.core.coarse.nx) * n_lanes});
-        phases = std::max(phases, 2 * at(view.transfer.y_max - view.transfer.y_min));
-      } else if (view.renderer == Renderer::pixel) {
-        const auto size = kernels_.profile(view.profile).pixel_scratch(view.width, view.height);
-        pixel = std::max(pixel, (size + sizeof(double) - 1) / sizeof(double));
-      }
+      line = std::max({line, at(view.core.fine.nx) * n_lanes, at(view.core.coarse.nx) * n_lanes});
     }
     for (const ImageSpec& image : scene_->images()) width = std::max(width, at(image.width));
-    for (const auto& tiles : scene_->image_tiles()) most_tiles = std::max(most_tiles, tiles.size());
-    std::size_t most_made = 0;
-    for (const auto& tiles : scene_->image_tiles()) {
-      const auto n = std::count_if(tiles.begin(), tiles.end(),
-                                   [&](int t) { return made_by_row(views_[at(t)]); });
-      most_made = std::max(most_made, static_cast<std::size_t>(n));
+    for (const BandPlan& plan : bands_) {
+      std::size_t made = 0, turned = 0;
+      for (const BandTile& tile : plan.band_tiles) {
+        made += tile.made >= 0 ? 1 : 0;
+        turned += tile.turned >= 0 ? 1 : 0;
+      }
+      most_tiles = std::max(most_tiles, plan.tiles.size());
+      most_made = std::max(most_made, made);
+      most_turned = std::max(most_turned, turned);
     }
-    phase_offset_ = (fourier + 7) / 8 * 8;
+    for (const TileView& view : views_) {
+      if (view.made_by_row()) most_made = std::max<std::size_t>(most_made, 1);  // for project_row
+    }
+    const bool mixed = precision_ == Precision::mixed;
     scratch_.resize(at(n_threads_));
-    for (Scratch& scratch : scratch_) {
-      scratch.fourier.resize(phase_offset_ + phases);
-      scratch.copies.resize(copies);
-      scratch.rest.resize(rest);
+    for (RowScratch& scratch : scratch_) {
       scratch.line.resize(line);
-      scratch.pixel.resize(pixel);
       scratch.rows.resize(4 * width);
       scratch.made.resize(most_made * width * n_lanes);
       scratch.lanes.resize(most_tiles);
+      if (!mixed) continue;
+      scratch.single_rows.resize(2 * width);
+      scratch.turned.resize(most_turned * width * n_lanes);
+      scratch.single_lanes.resize(most_tiles);
     }
   }
 
@@ -458,21 +370,23 @@ class CpuBackend final : public Backend {
 
   std::shared_ptr<const Scene> scene_;
   int n_threads_;
+  Precision precision_;
   const KernelTable& kernels_;
   std::vector<TileView> views_;
   std::vector<Drawn> drawn_;
   std::vector<BandPlan> bands_;
   BandTotals totals_;
-  ValuePlanes planes_;
-  std::vector<std::uint8_t> changed_, wanted_;  // [n_tiles]
-  std::vector<int> todo_, large_, small_;       // tiles; kept for their memory
+  std::vector<std::uint8_t> changed_, wanted_;       // [n_tiles]
+  std::vector<int> todo_, missing_, large_, small_;  // tiles; kept for their memory
   std::vector<BandPlan*> todo_bands_;
   std::vector<std::vector<int>> batches_;  // images
   std::vector<int> batch_of_image_;
   int loaded_ = 0;  // batch whose fields are in memory
   AlignedBuffer<double> fields_;
-  std::vector<Scratch> scratch_;
-  std::size_t phase_offset_ = 0;
+  std::optional<TilePainter> painter_;
+  std::vector<RowScratch> scratch_;
+  AlignedBuffer<double> planes_;           // images of the last draw_values
+  std::vector<std::size_t> plane_offset_;  // [n_tiles] doubles into planes_
 };
 
 }  // namespace

@@ -32,6 +32,77 @@ ProfileKernels profile_kernels(int index) {
   return makers[index]();
 }
 
+// Row y of a tile, pixels [x_begin, x_end) of its window, into the model, and its lanes where the
+// sums find them.
+void add_tile(Band& band, int t, int y, double* model) {
+  const BandTile& tile = band.tiles[t];
+  const TileView& view = *tile.view;
+  const int row = y - view.y0;
+  const int x_begin = band.x_begin > view.x0 ? band.x_begin - view.x0 : 0;
+  const int x_end = band.x_end - view.x0 < view.width ? band.x_end - view.x0 : view.width;
+  const int n = x_end - x_begin;
+  double* target = model + view.x0 + x_begin;
+  if (view.plane != nullptr) {
+    band.single_lanes[t] = view.single_fields + static_cast<std::size_t>(row) * view.row_stride;
+    const double* plane = view.plane + static_cast<std::ptrdiff_t>(row) * view.width + x_begin;
+    for (int x = 0; x < n; ++x) target[x] += tile.value[lane_unit] * plane[x];
+    return;
+  }
+  if (tile.made >= 0) {
+    double* lanes = band.made + static_cast<std::ptrdiff_t>(tile.made) * band.width * n_lanes;
+    if (view.renderer == Renderer::sky) {
+      sky_row(view, row, x_begin, x_end, lanes);
+    } else {
+      core_row(view, row, x_begin, x_end, band.line, lanes);
+    }
+    band.lanes[t] = lanes;
+  } else {
+    band.lanes[t] = view.fields + static_cast<std::size_t>(row) * view.row_stride;
+  }
+  const std::ptrdiff_t offset = static_cast<std::ptrdiff_t>(x_begin) * n_lanes;
+  add_model(band.lanes[t] + offset, tile.value, tile.n_value, n, target);
+  if (band.single_rows == nullptr || band.pairs == nullptr) return;
+  float* turned = band.turned + static_cast<std::ptrdiff_t>(tile.turned) * band.width * n_lanes;
+  const double* from = band.lanes[t] + offset;
+  for (std::ptrdiff_t i = 0; i < static_cast<std::ptrdiff_t>(n) * n_lanes; ++i) {
+    turned[offset + i] = static_cast<float>(from[i]);
+  }
+  band.single_lanes[t] = turned;
+}
+
+// Row y of the normal equations.
+void add_pairs(Band& band, int y, const double* w, const double* wr) {
+  const bool single = band.single_rows != nullptr;
+  float* single_w = band.single_rows;
+  float* single_wr = band.single_rows + band.width;
+  double unit = 1.0, slope_unit = 1.0;
+  if (single) {
+    unit = to_single(w, band.x_begin, band.x_end, single_w);
+    slope_unit = to_single(wr, band.x_begin, band.x_end, single_wr);
+  }
+  for (int p = 0; p < band.n_pairs; ++p) {
+    const BandPair& pair = band.pairs[p];
+    if (y < pair.y_begin || y >= pair.y_end) continue;
+    const int first = pair.x_begin, n = pair.x_end - pair.x_begin;
+    const auto offset = [&](int t) {
+      return static_cast<std::ptrdiff_t>(first - band.tiles[t].view->x0) * n_lanes;
+    };
+    const std::ptrdiff_t a = offset(pair.a), b = offset(pair.b);
+    double* gradient = band.gradients + static_cast<std::ptrdiff_t>(pair.a) * n_lanes;
+    if (single && pair.a == pair.b) {
+      accumulate_own(band.single_lanes[pair.a] + a, single_w + first, single_wr + first, n, unit,
+                     slope_unit, pair.block, gradient);
+    } else if (single) {
+      accumulate_block(band.single_lanes[pair.a] + a, band.single_lanes[pair.b] + b,
+                       single_w + first, n, unit, pair.block);
+    } else if (pair.a == pair.b) {
+      accumulate_own(band.lanes[pair.a] + a, w + first, wr + first, n, pair.block, gradient);
+    } else {
+      accumulate_block(band.lanes[pair.a] + a, band.lanes[pair.b] + b, w + first, n, pair.block);
+    }
+  }
+}
+
 template <Likelihood kind>
 void run_band(Band& band) {
   double* model = band.rows;
@@ -42,26 +113,8 @@ void run_band(Band& band) {
   for (int y = band.y_begin; y < band.y_end; ++y) {
     for (int x = band.x_begin; x < band.x_end; ++x) model[x] = 0.0;
     for (int t = 0; t < band.n_tiles; ++t) {
-      const BandTile& tile = band.tiles[t];
-      const TileView& view = *tile.view;
-      const int row = y - view.y0;
-      band.lanes[t] = nullptr;
-      if (row < 0 || row >= view.height) continue;
-      const int x_begin = band.x_begin > view.x0 ? band.x_begin - view.x0 : 0;
-      const int x_end = band.x_end - view.x0 < view.width ? band.x_end - view.x0 : view.width;
-      if (tile.made >= 0) {
-        double* lanes = band.made + static_cast<std::ptrdiff_t>(tile.made) * band.width * n_lanes;
-        if (view.renderer == Renderer::sky) {
-          sky_row(view, row, x_begin, x_end, lanes);
-        } else {
-          core_row(view, row, x_begin, x_end, band.line, lanes);
-        }
-        band.lanes[t] = lanes;
-      } else {
-        band.lanes[t] = view.fields + static_cast<std::size_t>(row) * view.row_stride;
-      }
-      add_model(band.lanes[t] + static_cast<std::ptrdiff_t>(x_begin) * n_lanes, tile.value,
-                tile.n_value, x_end - x_begin, model + view.x0 + x_begin);
+      const TileView& view = *band.tiles[t].view;
+      if (y >= view.y0 && y < view.y0 + view.height) add_tile(band, t, y, model);
     }
     const double* data = band.data + static_cast<std::ptrdiff_t>(y) * band.width;
     const double* weight = band.weight + static_cast<std::ptrdiff_t>(y) * band.width;
@@ -72,22 +125,7 @@ void run_band(Band& band) {
       const OwnedRun& run = band.runs[r];
       band.chi2[run.tile] += row_sum(run.x_end - run.x_begin, terms + run.x_begin);
     }
-    if (band.pairs == nullptr) continue;
-    for (int p = 0; p < band.n_pairs; ++p) {
-      const BandPair& pair = band.pairs[p];
-      if (y < pair.y_begin || y >= pair.y_end) continue;
-      const auto offset = [&](int t) {
-        return band.lanes[t] +
-               static_cast<std::ptrdiff_t>(pair.x_begin - band.tiles[t].view->x0) * n_lanes;
-      };
-      const int n = pair.x_end - pair.x_begin;
-      if (pair.a == pair.b) {
-        accumulate_own(offset(pair.a), w + pair.x_begin, wr + pair.x_begin, n, pair.block,
-                       band.gradients + static_cast<std::ptrdiff_t>(pair.a) * n_lanes);
-      } else {
-        accumulate_block(offset(pair.a), offset(pair.b), w + pair.x_begin, n, pair.block);
-      }
-    }
+    if (band.pairs != nullptr) add_pairs(band, y, w, wr);
   }
 }
 
@@ -116,11 +154,15 @@ const KernelTable& kernel_table() {
       .render_value_columns = &render_value_columns,
       .render_value_rows = &render_value_rows,
       .subtract_copies_value = &subtract_copies_value,
+      .render_columns_mixed = &render_columns_mixed,
+      .render_rows_mixed = &render_rows_mixed,
+      .subtract_copies_mixed = &subtract_copies_mixed,
       .filter_rest = &filter_rest,
       .band = &band,
       .sky_row = &sky_row,
       .core_row = &core_row,
       .project_row = &project_row,
+      .project_row_mixed = &project_row_mixed,
       .profile = &profile_kernels,
   };
   return table;

@@ -15,6 +15,8 @@ struct BandTile {
   const double* value = nullptr;  // image = value . lanes
   int n_value = 1;                // leading lanes that `value` uses
   int made = -1;                  // index among those whose rows are made here, -1 for others
+  int turned =
+      -1;  // in mixed precision, index among those whose lanes are in float64, -1 for others
 };
 
 struct BandPair {
@@ -45,6 +47,11 @@ struct Band {
   double* made = nullptr;
   double* line = nullptr;
   const double** lanes = nullptr;  // [n_tiles] row pointers
+  // in mixed precision also: rows of w and w r, lanes of rows turned into float32 [n_turned][width]
+  // [n_lanes]; null otherwise
+  float* single_rows = nullptr;  // [2][width]
+  float* turned = nullptr;
+  const float** single_lanes = nullptr;  // [n_tiles]
 };
 
 struct ProfileKernels {
@@ -78,6 +85,13 @@ struct KernelTable {
                             double* plane, double* scratch) = nullptr;
   void (*subtract_copies_value)(const TileView&, const TileState&, const double* coefficients,
                                 int begin, int end, double* plane, double* scratch) = nullptr;
+  // In mixed precision; spectra as of the image alone
+  void (*render_columns_mixed)(const TileView&, const TileState&, const double* phases, int begin,
+                               int end, double* spectra, double* scratch) = nullptr;
+  void (*render_rows_mixed)(const TileView&, const double* spectra, int begin, int end,
+                            double* scratch) = nullptr;
+  void (*subtract_copies_mixed)(const TileView&, const TileState&, const double* coefficients,
+                                int begin, int end, double* scratch) = nullptr;
   void (*filter_rest)(const RestGrid&, int begin, int end, const double* values) = nullptr;
   void (*band)(Band&) = nullptr;
   void (*sky_row)(const TileView&, int y, int x_begin, int x_end, double* lanes) = nullptr;
@@ -86,6 +100,8 @@ struct KernelTable {
   // planes[k][offset + x] += weights[k] . lanes[x], weights [n_planes][n_lanes]
   void (*project_row)(const double* lanes, int n, const double* weights, int n_planes,
                       double* const* planes, std::size_t offset) = nullptr;
+  void (*project_row_mixed)(const float* lanes, const double* value, int n, const double* weights,
+                            int n_planes, double* const* planes, std::size_t offset) = nullptr;
   ProfileKernels (*profile)(int index) = nullptr;
 };
 

@@ -65,6 +65,10 @@ const KernelTable& timed_kernels(const KernelTable& of) {
     timed.render_value_rows = &Timed<&KernelTable::render_value_rows, Stage::rows>::call;
     timed.subtract_copies_value =
         &Timed<&KernelTable::subtract_copies_value, Stage::subtract>::call;
+    timed.render_columns_mixed = &Timed<&KernelTable::render_columns_mixed, Stage::columns>::call;
+    timed.render_rows_mixed = &Timed<&KernelTable::render_rows_mixed, Stage::rows>::call;
+    timed.subtract_copies_mixed =
+        &Timed<&KernelTable::subtract_copies_mixed, Stage::subtract>::call;
     timed.band = &band;
     timed.profile = &profile;
     return timed;

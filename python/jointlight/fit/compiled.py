@@ -14,6 +14,7 @@ from jointlight.models import Group
 from jointlight.result import Component, FreeParameter, SlotState
 
 if TYPE_CHECKING:
+    from jointlight.backends import Precision
     from jointlight.image import TargetImage
     from jointlight.models import Model
 
@@ -57,11 +58,15 @@ class CompiledFit:
         The model; its parameters' values are the start.
     n_threads : int, optional
         Threads.
+    precision : {"float64", "mixed"}, optional
+        Of derivatives, see `jointlight.scene.compile`.
     """
 
-    def __init__(self, model: Model, *, n_threads: int | None = None) -> None:
+    def __init__(
+        self, model: Model, *, n_threads: int | None = None, precision: Precision = "float64"
+    ) -> None:
         self.model = model
-        self.scene = scenes.compile(model, n_threads=n_threads)
+        self.scene = scenes.compile(model, n_threads=n_threads, precision=precision)
 
     @property
     def start(self) -> FloatArray:

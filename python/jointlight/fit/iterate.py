@@ -27,6 +27,7 @@ from jointlight.fit.options import (
 from jointlight.fit.report import Reporter
 
 if TYPE_CHECKING:
+    from jointlight.backends import Precision
     from jointlight.models import Model
     from jointlight.result import FitResult
     from jointlight.scene import Scene
@@ -77,6 +78,8 @@ class Iter:
         Options of each block's fit; its tolerances are the tightest that are used.
     n_threads : int, optional
         Threads, as for `LM`.
+    precision : {"float64", "mixed"}, optional
+        As for `LM`.
     progress : bool, optional
         Force the progress bar on or off.
     callback : callable, optional
@@ -97,6 +100,7 @@ class Iter:
         time_limit: float | None = None,
         options: LMOptions | None = None,
         n_threads: int | None = None,
+        precision: Precision = "float64",
         progress: bool | None = None,
         callback: Callable[[Mapping[str, Any]], bool | None] | None = None,
         scale_covariance: bool | None = None,
@@ -117,6 +121,7 @@ class Iter:
         self.time_limit = time_limit
         self.options = options or LMOptions()
         self.n_threads = n_threads
+        self.precision = precision
         self.progress = progress
         self.callback = callback
         self.scale_covariance = scale_covariance
@@ -132,7 +137,7 @@ class Iter:
         """
         start = time.perf_counter()
         ensure_initialized(self.model)
-        compiled = CompiledFit(self.model, n_threads=self.n_threads)
+        compiled = CompiledFit(self.model, n_threads=self.n_threads, precision=self.precision)
         blocks = make_blocks(compiled.scene, check_blocks(self.model, self.blocks), self.shared)
         reporter = Reporter(
             name=self.model.name, verbose=min(int(self.verbose), 1), progress=self.progress,

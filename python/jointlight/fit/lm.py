@@ -20,6 +20,7 @@ from jointlight.fit.options import (
 from jointlight.fit.report import Reporter
 
 if TYPE_CHECKING:
+    from jointlight.backends import Precision
     from jointlight.models.base import Model
     from jointlight.result import FitResult
 
@@ -51,6 +52,8 @@ class LM:
         All options at once; those above override it.
     n_threads : int, optional
         Threads; by default the environment's ``JOINTLIGHT_NUM_THREADS``, else all cores.
+    precision : {"float64", "mixed"}, optional
+        "mixed" takes derivatives in float32 and the image in float64: faster, to the same answer.
     progress : bool, optional
         Force the progress bar on or off.
     callback : callable, optional
@@ -80,6 +83,7 @@ class LM:
         component_time_limit: float | None = None,
         options: LMOptions | None = None,
         n_threads: int | None = None,
+        precision: Precision = "float64",
         progress: bool | None = None,
         callback: Callback | None = None,
         scale_covariance: bool | None = None,
@@ -105,6 +109,7 @@ class LM:
         self.options = replace(options or LMOptions(), **chosen)
         self.verbose = verbose
         self.n_threads = n_threads
+        self.precision = precision
         self.progress = progress
         self.callback = callback
         self.scale_covariance = scale_covariance
@@ -118,7 +123,7 @@ class LM:
             The outcome; one that did not converge is returned, not raised.
         """
         ensure_initialized(self.model)
-        compiled = CompiledFit(self.model, n_threads=self.n_threads)
+        compiled = CompiledFit(self.model, n_threads=self.n_threads, precision=self.precision)
         reporter = Reporter(
             name=self.model.name,
             verbose=self.verbose,
@@ -219,7 +224,16 @@ def options_from(settings: Mapping[str, Any]) -> dict[str, Any]:
         The same, checked.
     """
     limits = ("time_limit", "component_time_limit")
-    known = ("max_iter", "ftol", "xtol", "gtol", *limits, "n_threads", "scale_covariance")
+    known = (
+        "max_iter",
+        "ftol",
+        "xtol",
+        "gtol",
+        *limits,
+        "n_threads",
+        "precision",
+        "scale_covariance",
+    )
     for name in settings:
         if name not in known:
             raise InvalidInput(f"fit: unknown option {name!r}{did_you_mean(name, known)}")

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from jointlight.backends import environment_threads
+from jointlight.backends import check_precision, environment_threads
 from jointlight.errors import InvalidInput, did_you_mean, invalid
 
 __all__ = [
@@ -182,8 +182,8 @@ def check_arguments(arguments: Mapping[str, Any]) -> None:
     Parameters
     ----------
     arguments : mapping
-        ``model``, ``verbose``, ``time_limit``, ``options``, ``n_threads``, ``callback``,
-        ``progress`` and ``scale_covariance``, as passed; ``component_time_limit`` where there is
+        ``model``, ``verbose``, ``time_limit``, ``options``, ``n_threads``, ``precision``,
+        ``callback``, ``progress`` and ``scale_covariance``, as passed; ``component_time_limit`` where there is
         one.
     """
     model, verbose = arguments["model"], arguments["verbose"]
@@ -203,6 +203,7 @@ def check_arguments(arguments: Mapping[str, Any]) -> None:
         environment_threads()
     else:
         check_count("n_threads", arguments["n_threads"])
+    check_precision(arguments["precision"])
     if not (arguments["callback"] is None or callable(arguments["callback"])):
         raise invalid("callback", arguments["callback"], "a function, or None")
     for name in ("progress", "scale_covariance"):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Never
 import numpy as np
 from numpy.typing import NDArray
 
-from jointlight.backends import environment_threads
+from jointlight.backends import check_precision, environment_threads
 from jointlight.errors import Described, InvalidInput, invalid, warn_user
 from jointlight.fit.options import (
     LMOptions,
@@ -30,6 +30,7 @@ from jointlight.many.stamps import NOISE
 from jointlight.many.template import Template
 
 if TYPE_CHECKING:
+    from jointlight.backends import Precision
     from jointlight.models import Model
 
 __all__ = ["fit_many"]
@@ -58,6 +59,7 @@ def fit_many(
     time_limit: float | None = None,
     options: LMOptions | None = None,
     n_threads: int | None = None,
+    precision: Precision = "float64",
     progress: bool | Callable[[int, int], object] = False,
     scale_covariance: bool | None = None,
     backend: str = "auto",
@@ -120,6 +122,8 @@ def fit_many(
         All options at once; those above override it.
     n_threads : int, optional
         Threads, one object each; by default ``JOINTLIGHT_NUM_THREADS``, else all cores.
+    precision : {"float64", "mixed"}, optional
+        As for `jointlight.fit.LM`.
     progress : bool or callable, optional
         True for a progress bar; or called a few times a second with the number of objects done
         and the number of all.
@@ -152,10 +156,11 @@ def fit_many(
         },
     )  # fmt: skip
     _check(locals())
-    how = {
+    how: dict[str, Any] = {
         "options": chosen.to_dict(),
         "n_threads": environment_threads() if n_threads is None else int(n_threads),
         "covariance": bool(covariance),
+        "precision": check_precision(precision),
     }
     if hasattr(models, "leaves"):
         results = _fit_template(models, given, scale_covariance, progress, how)

@@ -17,6 +17,7 @@ from jointlight.many.progress import Progress
 from jointlight.many.results import Layout, ManyResults, code_of
 
 if TYPE_CHECKING:
+    from jointlight.backends import Precision
     from jointlight.models import Model
     from jointlight.scene import Scene
 
@@ -42,7 +43,7 @@ def fit_models(
     models : sequence of Model
     progress : Progress
     how : dict
-        options, n_threads and covariance, as the core takes them.
+        options, n_threads, covariance and precision.
     scale : bool or None
         Whether errors are scaled by chi2/dof; None where no noise is known.
     update : bool
@@ -57,8 +58,12 @@ def fit_models(
         _warn_of_noise(models)
     parts = []
     units: dict[str, str] = {}
+    how = dict(how)
+    precision = how.pop("precision")
     for begin in range(0, len(models), _AT_A_TIME):
-        chunk = _Chunk(models[begin : begin + _AT_A_TIME], progress, update=update)
+        chunk = _Chunk(
+            models[begin : begin + _AT_A_TIME], progress, update=update, precision=precision
+        )
         results = chunk.fit(progress, how | {"covariance": how["covariance"] or update}, scale)
         if update:
             chunk.update(results, with_errors=how["options"]["covariance"])
@@ -115,7 +120,9 @@ def _warn_of_noise(models: Sequence[Model]) -> None:
 class _Chunk:
     """Some models, compiled where that is possible."""
 
-    def __init__(self, models: Sequence[Model], progress: Progress, *, update: bool) -> None:
+    def __init__(
+        self, models: Sequence[Model], progress: Progress, *, update: bool, precision: Precision
+    ) -> None:
         self.models = models
         self.scenes: list[Scene | None] = []
         self.status = np.zeros(len(models), dtype=np.int8)
@@ -128,7 +135,7 @@ class _Chunk:
                 if model.unset_parameters:
                     model = model if update else model.copy()
                     model.initialize()
-                self.scenes[row] = scenes.compile(model, n_threads=1)
+                self.scenes[row] = scenes.compile(model, n_threads=1, precision=precision)
             except KeyboardInterrupt:
                 progress.interrupted = True
                 self.status[row] = code_of("interrupted")

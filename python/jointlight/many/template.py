@@ -20,6 +20,7 @@ from jointlight.parameters.values import wrap_into
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from jointlight.backends import Precision
     from jointlight.image import TargetImage
     from jointlight.models import Model
     from jointlight.parameters import Parameter
@@ -258,13 +259,17 @@ class Template:
 
     # --- the fit --------------------------------------------------------------------------
 
-    def fit(self, images: list[dict[str, Any]], **how: Any) -> dict[str, Any]:
+    def fit(
+        self, images: list[dict[str, Any]], *, precision: Precision, **how: Any
+    ) -> dict[str, Any]:
         """Run the core.
 
         Parameters
         ----------
         images : list of dict
             As from `read_images`.
+        precision : {"float64", "mixed"}
+            Of derivatives.
         **how
             options, n_threads, covariance, callback.
 
@@ -275,6 +280,7 @@ class Template:
         """
         from jointlight import _core
 
+        self.tables.builder.set_precision(precision)
         values = self.start.values.copy()
         values[list(self.problems)] = np.nan  # refused at once
         out = _core.fit_stamps(

@@ -22,6 +22,7 @@ from .selection import Selection
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from jointlight.backends import Precision
     from jointlight.parameters import Parameter
     from jointlight.result import FitResult
     from jointlight.scene import JacobianCheck, Scene
@@ -253,9 +254,12 @@ class Model(metaclass=_Factory):
         images: Any = None,
         n_threads: int | None = None,
         tolerance: float | None = None,
+        precision: Precision = "float64",
     ) -> Scene:
         """Flatten into the tables the core works on; see `jointlight.scene.compile`."""
-        return scenes.compile(self, images=images, n_threads=n_threads, tolerance=tolerance)
+        return scenes.compile(
+            self, images=images, n_threads=n_threads, tolerance=tolerance, precision=precision
+        )
 
     def image(
         self, target: TargetImage | str | None = None, *, exclude: Any = (), only: Any = None

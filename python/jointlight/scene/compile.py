@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from jointlight.backends import check_precision
 from jointlight.errors import InvalidInput, JointlightError, JointlightWarning
 from jointlight.image import calibrations_in_use
 from jointlight.image.placement import same_position
@@ -21,6 +22,7 @@ from .slots import SlotMap, as_table
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from jointlight.backends import Precision
     from jointlight.image import TargetImage, Window
     from jointlight.parameters import Parameter
     from jointlight.psf import PSF
@@ -101,6 +103,7 @@ def compile(  # one word for one thing throughout the package
     images: Iterable[TargetImage] | None = None,
     n_threads: int | None = None,
     tolerance: float | None = None,
+    precision: Precision = "float64",
 ) -> Scene:
     """Compile a model for drawing and fitting.
 
@@ -116,6 +119,9 @@ def compile(  # one word for one thing throughout the package
         Default the environment's ``JOINTLIGHT_NUM_THREADS``, else all cores.
     tolerance : float, optional
         Of drawing, relative to a component's peak; the core's default where left out.
+    precision : {"float64", "mixed"}, optional
+        "mixed": derivatives, and the sums of their products over a few pixels, in float32; images,
+        chi2 and all other sums in float64.
 
     Returns
     -------
@@ -125,6 +131,7 @@ def compile(  # one word for one thing throughout the package
     build: dict[str, Any] = {"n_threads": parse_threads(n_threads)}
     if tolerance is not None:
         build["tolerance"] = _parse_tolerance(tolerance)
+    tables.builder.set_precision(check_precision(precision))
     try:
         core = tables.builder.build(**build)
     except ValueError as error:
