@@ -34,6 +34,7 @@ def scene(
     n_threads: int = 1,
     psf: bool = True,
     scale: float | None = None,
+    precision: str = "float64",
 ) -> Any:
     """Sersic galaxies on one image; several stand on a grid, each in the window it would get."""
     rng = np.random.default_rng(size + n_sources)
@@ -70,7 +71,7 @@ def scene(
             )
         )
     model = models[0] if n_sources == 1 else jl.Group(models, target=image, name="field")
-    return model.compile(n_threads=n_threads)
+    return model.compile(n_threads=n_threads, precision=precision)
 
 
 def timed(evaluate: Callable[[np.ndarray], Any], start: np.ndarray) -> dict[str, float]:

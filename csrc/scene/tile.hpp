@@ -26,8 +26,7 @@ enum Lane : int {
 
 enum class Likelihood : std::uint8_t { gaussian, poisson };
 
-// mixed: derivatives, and the sums of their products over a few pixels, in float32; images, chi2
-// and all other sums in float64.
+// mixed: derivatives in float32; images, chi2 and all sums in float64.
 enum class Precision : std::uint8_t { float64, mixed };
 
 // Rings of copies of a component in the neighbouring boxes (stages/copies.hpp) that are summed one

@@ -48,63 +48,6 @@ JL_INLINE void accumulate_own(const double* JL_RESTRICT a, const double* JL_REST
   }
 }
 
-inline constexpr int single_sum = 64;  // pixels
-
-// sums[n_lanes] += unit * those of a float32 vector
-JL_INLINE void join(double* JL_RESTRICT sums, SingleVec v, double unit) {
-  for (int i = 0; i < single_width; ++i) sums[i] += unit * static_cast<double>(v[i]);
-}
-
-JL_INLINE void accumulate_block(const float* JL_RESTRICT a, const float* JL_RESTRICT b,
-                                const float* JL_RESTRICT w, int n, double unit,
-                                double* JL_RESTRICT block) {
-  for (int begin = 0; begin < n; begin += single_sum) {
-    const int end = begin + single_sum < n ? begin + single_sum : n;
-    for (int g = 0; g < n_lanes; g += single_width) {
-      SingleVec sum[n_lanes] = {};
-      for (int x = begin; x < end; ++x) {
-        const float* pa = a + static_cast<std::ptrdiff_t>(x) * n_lanes;
-        const SingleVec wb = w[x] * load(b + static_cast<std::ptrdiff_t>(x) * n_lanes + g);
-        for (int i = 0; i < n_lanes; ++i) sum[i] += pa[i] * wb;
-      }
-      for (int i = 0; i < n_lanes; ++i) join(block + i * n_lanes + g, sum[i], unit);
-    }
-  }
-}
-
-JL_INLINE void accumulate_own(const float* JL_RESTRICT a, const float* JL_RESTRICT w,
-                              const float* JL_RESTRICT wr, int n, double unit, double slope_unit,
-                              double* JL_RESTRICT block, double* JL_RESTRICT gradient) {
-  for (int begin = 0; begin < n; begin += single_sum) {
-    const int end = begin + single_sum < n ? begin + single_sum : n;
-    for (int g = 0; g < n_lanes; g += single_width) {
-      SingleVec sum[n_lanes] = {}, slope = {};
-      for (int x = begin; x < end; ++x) {
-        const float* pa = a + static_cast<std::ptrdiff_t>(x) * n_lanes;
-        const SingleVec own = load(pa + g), weighted = w[x] * own;
-        slope += wr[x] * own;
-        for (int i = 0; i < n_lanes; ++i) sum[i] += pa[i] * weighted;
-      }
-      for (int i = 0; i < n_lanes; ++i) join(block + i * n_lanes + g, sum[i], unit);
-      join(gradient + g, slope, slope_unit);
-    }
-  }
-}
-
-// Pixels [begin, end) of a row in float32, divided by the largest magnitude among them, which is
-// returned; 0 if there is none.
-JL_INLINE double to_single(const double* JL_RESTRICT from, int begin, int end,
-                           float* JL_RESTRICT to) {
-  double largest = 0.0;
-  for (int x = begin; x < end; ++x) {
-    const double size = from[x] < 0.0 ? -from[x] : from[x];
-    largest = size > largest ? size : largest;
-  }
-  const double inverse = largest > 0.0 ? 1.0 / largest : 0.0;
-  for (int x = begin; x < end; ++x) to[x] = static_cast<float>(from[x] * inverse);
-  return largest;
-}
-
 // model[x] += value . lanes, over the leading n_value lanes
 JL_INLINE void add_model(const double* JL_RESTRICT a, const double* value, int n_value, int n,
                          double* JL_RESTRICT model) {

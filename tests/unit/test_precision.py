@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from reference import small_problem
-from reference.field import Field, Tile
 
 import jointlight as jl
+from reference import small_problem
+from reference.field import Field, Tile
 
 SINGLE = float(np.finfo(np.float32).eps)
 
@@ -65,7 +65,7 @@ def test_image_beside_the_derivatives_is_float64() -> None:
 @pytest.mark.parametrize("unit", [1e-30, 1e-19, 1e12, 1e25])
 @pytest.mark.parametrize("likelihood", ["gaussian", "poisson"])
 def test_any_unit_of_brightness(unit: float, likelihood: str) -> None:
-    """Weights of 1 / unit^2 are beyond what float32 holds."""
+    """Nothing that carries a unit is in float32, which would not hold its square."""
     field = mixture()
     field.likelihood[0] = likelihood
     if likelihood == "poisson":
@@ -117,8 +117,7 @@ def test_block_by_block(rng: np.random.Generator) -> None:
 def test_many_fits(rng: np.random.Generator) -> None:
     clean = small_problem.noiseless()
     models = [
-        small_problem.model(small_problem.images(small_problem.noisy(clean, rng)))
-        for _ in range(3)
+        small_problem.model(small_problem.images(small_problem.noisy(clean, rng))) for _ in range(3)
     ]
     exact = jl.fit_many([m.copy() for m in models], covariance=True)
     mixed = jl.fit_many([m.copy() for m in models], precision="mixed")

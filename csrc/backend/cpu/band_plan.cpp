@@ -47,15 +47,15 @@ std::vector<BandPlan> plan_image(const Scene& scene, const std::vector<TileView>
   const ImageSpec& spec = scene.images()[image];
   const Grid grid(spec, scene.image_tiles()[image].size());
   std::vector<BandPlan> bands(at(grid.rows() * grid.columns()));
-  std::vector<int> n_made(bands.size(), 0), n_turned(bands.size(), 0);
+  std::vector<int> n_made(bands.size(), 0), n_widened(bands.size(), 0);
   for (const int t : scene.image_tiles()[image]) {
     const TileView& view = views[at(t)];
     const bool plane = scene.tiles()[at(t)].geometry.kind == ComponentKind::plane_sky;
     grid.each(view.x0, view.x0 + view.width, view.y0, view.y0 + view.height, [&](std::size_t b) {
       const int made = view.made_by_row() ? n_made[b]++ : -1;
-      const int turned = view.in_one_box() ? -1 : n_turned[b]++;
+      const int widened = view.in_one_box() ? n_widened[b]++ : -1;
       bands[b].tiles.push_back(t);
-      bands[b].band_tiles.push_back({&view, nullptr, plane ? 3 : 1, made, turned});
+      bands[b].band_tiles.push_back({&view, nullptr, plane ? 3 : 1, made, widened});
     });
   }
   for (const int p : scene.image_pairs()[image]) {

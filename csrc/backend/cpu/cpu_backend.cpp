@@ -19,10 +19,8 @@ std::size_t at(int i) { return static_cast<std::size_t>(i); }
 
 // Of one thread, for bands and rows: see Band.
 struct RowScratch {
-  AlignedBuffer<double> line, rows, made;
-  AlignedBuffer<float> single_rows, turned;
+  AlignedBuffer<double> line, rows, made, widened;
   std::vector<const double*> lanes;
-  std::vector<const float*> single_lanes;
 };
 
 // What a tile's fields and its share of the model were last computed for. Its fields do not depend
@@ -162,11 +160,7 @@ class CpuBackend final : public Backend {
       plan.band.made = scratch.made.data();
       plan.band.line = scratch.line.data();
       plan.band.lanes = scratch.lanes.data();
-      if (precision_ == Precision::mixed) {
-        plan.band.single_rows = scratch.single_rows.data();
-        plan.band.turned = scratch.turned.data();
-        plan.band.single_lanes = scratch.single_lanes.data();
-      }
+      plan.band.widened = scratch.widened.data();
       plan.band.pairs = derivatives ? plan.band_pairs.data() : nullptr;
       if (derivatives) {
         std::fill_n(plan.blocks.data(), plan.blocks.size(), 0.0);
@@ -331,35 +325,32 @@ class CpuBackend final : public Backend {
   }
 
   void allocate_scratch() {
-    std::size_t line = 0, width = 0, most_tiles = 0, most_made = 0, most_turned = 0;
+    std::size_t line = 0, width = 0, most_tiles = 0, most_made = 0, most_widened = 0;
     for (const TileView& view : views_) {
       line = std::max({line, at(view.core.fine.nx) * n_lanes, at(view.core.coarse.nx) * n_lanes});
     }
     for (const ImageSpec& image : scene_->images()) width = std::max(width, at(image.width));
     for (const BandPlan& plan : bands_) {
-      std::size_t made = 0, turned = 0;
+      std::size_t made = 0, widened = 0;
       for (const BandTile& tile : plan.band_tiles) {
         made += tile.made >= 0 ? 1 : 0;
-        turned += tile.turned >= 0 ? 1 : 0;
+        widened += tile.widened >= 0 ? 1 : 0;
       }
       most_tiles = std::max(most_tiles, plan.tiles.size());
       most_made = std::max(most_made, made);
-      most_turned = std::max(most_turned, turned);
+      most_widened = std::max(most_widened, widened);
     }
     for (const TileView& view : views_) {
       if (view.made_by_row()) most_made = std::max<std::size_t>(most_made, 1);  // for project_row
     }
-    const bool mixed = precision_ == Precision::mixed;
+    if (precision_ == Precision::float64) most_widened = 0;
     scratch_.resize(at(n_threads_));
     for (RowScratch& scratch : scratch_) {
       scratch.line.resize(line);
       scratch.rows.resize(4 * width);
       scratch.made.resize(most_made * width * n_lanes);
       scratch.lanes.resize(most_tiles);
-      if (!mixed) continue;
-      scratch.single_rows.resize(2 * width);
-      scratch.turned.resize(most_turned * width * n_lanes);
-      scratch.single_lanes.resize(most_tiles);
+      scratch.widened.resize(most_widened * width * n_lanes);
     }
   }
 

@@ -43,9 +43,13 @@ void add_tile(Band& band, int t, int y, double* model) {
   const int n = x_end - x_begin;
   double* target = model + view.x0 + x_begin;
   if (view.plane != nullptr) {
-    band.single_lanes[t] = view.single_fields + static_cast<std::size_t>(row) * view.row_stride;
     const double* plane = view.plane + static_cast<std::ptrdiff_t>(row) * view.width + x_begin;
     for (int x = 0; x < n; ++x) target[x] += tile.value[lane_unit] * plane[x];
+    if (band.pairs == nullptr) return;
+    double* lanes = band.widened + static_cast<std::ptrdiff_t>(tile.widened) * band.width * n_lanes;
+    const float* from = view.single_fields + static_cast<std::size_t>(row) * view.row_stride;
+    for (int i = x_begin * n_lanes; i < x_end * n_lanes; ++i) lanes[i] = from[i];
+    band.lanes[t] = lanes;
     return;
   }
   if (tile.made >= 0) {
@@ -61,25 +65,10 @@ void add_tile(Band& band, int t, int y, double* model) {
   }
   const std::ptrdiff_t offset = static_cast<std::ptrdiff_t>(x_begin) * n_lanes;
   add_model(band.lanes[t] + offset, tile.value, tile.n_value, n, target);
-  if (band.single_rows == nullptr || band.pairs == nullptr) return;
-  float* turned = band.turned + static_cast<std::ptrdiff_t>(tile.turned) * band.width * n_lanes;
-  const double* from = band.lanes[t] + offset;
-  for (std::ptrdiff_t i = 0; i < static_cast<std::ptrdiff_t>(n) * n_lanes; ++i) {
-    turned[offset + i] = static_cast<float>(from[i]);
-  }
-  band.single_lanes[t] = turned;
 }
 
 // Row y of the normal equations.
 void add_pairs(Band& band, int y, const double* w, const double* wr) {
-  const bool single = band.single_rows != nullptr;
-  float* single_w = band.single_rows;
-  float* single_wr = band.single_rows + band.width;
-  double unit = 1.0, slope_unit = 1.0;
-  if (single) {
-    unit = to_single(w, band.x_begin, band.x_end, single_w);
-    slope_unit = to_single(wr, band.x_begin, band.x_end, single_wr);
-  }
   for (int p = 0; p < band.n_pairs; ++p) {
     const BandPair& pair = band.pairs[p];
     if (y < pair.y_begin || y >= pair.y_end) continue;
@@ -89,13 +78,7 @@ void add_pairs(Band& band, int y, const double* w, const double* wr) {
     };
     const std::ptrdiff_t a = offset(pair.a), b = offset(pair.b);
     double* gradient = band.gradients + static_cast<std::ptrdiff_t>(pair.a) * n_lanes;
-    if (single && pair.a == pair.b) {
-      accumulate_own(band.single_lanes[pair.a] + a, single_w + first, single_wr + first, n, unit,
-                     slope_unit, pair.block, gradient);
-    } else if (single) {
-      accumulate_block(band.single_lanes[pair.a] + a, band.single_lanes[pair.b] + b,
-                       single_w + first, n, unit, pair.block);
-    } else if (pair.a == pair.b) {
+    if (pair.a == pair.b) {
       accumulate_own(band.lanes[pair.a] + a, w + first, wr + first, n, pair.block, gradient);
     } else {
       accumulate_block(band.lanes[pair.a] + a, band.lanes[pair.b] + b, w + first, n, pair.block);

@@ -15,8 +15,7 @@ struct BandTile {
   const double* value = nullptr;  // image = value . lanes
   int n_value = 1;                // leading lanes that `value` uses
   int made = -1;                  // index among those whose rows are made here, -1 for others
-  int turned =
-      -1;  // in mixed precision, index among those whose lanes are in float64, -1 for others
+  int widened = -1;               // index among those whose lanes may be in float32, -1 for others
 };
 
 struct BandPair {
@@ -47,11 +46,7 @@ struct Band {
   double* made = nullptr;
   double* line = nullptr;
   const double** lanes = nullptr;  // [n_tiles] row pointers
-  // in mixed precision also: rows of w and w r, lanes of rows turned into float32 [n_turned][width]
-  // [n_lanes]; null otherwise
-  float* single_rows = nullptr;  // [2][width]
-  float* turned = nullptr;
-  const float** single_lanes = nullptr;  // [n_tiles]
+  double* widened = nullptr;       // lanes of rows that are in float32 [n_widened][width][n_lanes]
 };
 
 struct ProfileKernels {

@@ -53,7 +53,8 @@ class LM:
     n_threads : int, optional
         Threads; by default the environment's ``JOINTLIGHT_NUM_THREADS``, else all cores.
     precision : {"float64", "mixed"}, optional
-        "mixed" takes derivatives in float32 and the image in float64: faster, to the same answer.
+        "mixed": derivatives in float32, images and all sums in float64. Half the memory, and
+        faster where registers are short, to the same answer (less than 0.01 sigma away).
     progress : bool, optional
         Force the progress bar on or off.
     callback : callable, optional

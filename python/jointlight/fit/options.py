@@ -183,8 +183,8 @@ def check_arguments(arguments: Mapping[str, Any]) -> None:
     ----------
     arguments : mapping
         ``model``, ``verbose``, ``time_limit``, ``options``, ``n_threads``, ``precision``,
-        ``callback``, ``progress`` and ``scale_covariance``, as passed; ``component_time_limit`` where there is
-        one.
+        ``callback``, ``progress`` and ``scale_covariance``, as passed;
+        ``component_time_limit`` where there is one.
     """
     model, verbose = arguments["model"], arguments["verbose"]
     if isinstance(model, type) or not hasattr(model, "leaves"):

@@ -120,8 +120,7 @@ def compile(  # one word for one thing throughout the package
     tolerance : float, optional
         Of drawing, relative to a component's peak; the core's default where left out.
     precision : {"float64", "mixed"}, optional
-        "mixed": derivatives, and the sums of their products over a few pixels, in float32; images,
-        chi2 and all other sums in float64.
+        "mixed": derivatives in float32; images, chi2 and all sums in float64.
 
     Returns
     -------
