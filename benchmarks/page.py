@@ -390,8 +390,8 @@ scene keeps in memory, and saves time where a register holds fewer than eight fl
 lanes of one pixel:
 """
 ANSWERS = """
-Of {n} stored stamps, fitted both ways, no parameter differs by more than {shift:.1g} sigma, no error
-by more than {ratio:.1g} of itself, and {other} end with another status (commit {commit}).
+Of {n} stored stamps, fitted both ways, no parameter differs by more than {shift:.1g} sigma, no
+error by more than {ratio:.1g} of itself, and {other} end with another status (commit {commit}).
 """
 
 

@@ -266,7 +266,9 @@ CASES: dict[str, tuple[Callable[[], Any], list[str]]] = {
     ),
     "threads below zero": (lambda: sersic().compile(n_threads=-1), ["n_threads", "-1"]),
     "half a thread": (lambda: sersic().compile(n_threads=0.5), ["n_threads", "0.5"]),
-    "no tolerance": (lambda: sersic().compile(tolerance=0.0), ["tolerance", "0.0"]),
+    "negative tolerance": (lambda: sersic().compile(tolerance=-1e-9), ["tolerance", "-1e-09"]),
+    "tolerance of all light": (lambda: sersic().compile(tolerance=1.0), ["tolerance", "1.0"]),
+    "no number as tolerance": (lambda: sersic().compile(tolerance=True), ["tolerance", "True"]),
     "step of zero": (lambda: sersic().check_jacobian(step=0.0), ["step", "0.0"]),
     "vector of the wrong length": (
         lambda: sersic().compile().render(0, [1.0]),

@@ -618,3 +618,13 @@ def test_limits_as_wide_as_the_period_do_not_limit() -> None:
     root, twin = pa(170.0), pa(0.0, "twin", limits=(-30, 30))
     twin.tie(root)
     assert slot_map(root, twin).start == -10.0
+
+
+def test_no_tolerance_is_one_box() -> None:
+    image = jl.TargetImage(
+        np.zeros((301, 301)), pixelscale=1.0, variance=1.0, psf=jl.gaussian_psf(3.0, pixelscale=1.0)
+    )
+    model = jl.Model("sersic galaxy", target=image, q=0.7, PA=20.0, n=2.0, Re=20.0, Ie=1.0)
+    model["center"].value = (0.2, 0.1)
+    parts, whole = model.compile(), model.compile(tolerance=0)
+    assert parts.describe()["tiles"][0]["box"][0] < 301 <= whole.describe()["tiles"][0]["box"][0]

@@ -118,7 +118,8 @@ def compile(  # one word for one thing throughout the package
     n_threads : int, optional
         Default the environment's ``JOINTLIGHT_NUM_THREADS``, else all cores.
     tolerance : float, optional
-        Of drawing, relative to a component's peak; the core's default where left out.
+        Of drawing, relative to a component's peak; 0 draws every window in one box. The core's
+        default where left out.
     precision : {"float64", "mixed"}, optional
         "mixed": derivatives in float32; images, chi2 and all sums in float64.
 
@@ -400,8 +401,10 @@ def parse_threads(n_threads: int | None) -> int:
 
 
 def _parse_tolerance(tolerance: object) -> float:
-    if not (isinstance(tolerance, (int, float)) and 0.0 < tolerance < 1.0):
+    number = isinstance(tolerance, (int, float)) and not isinstance(tolerance, bool)
+    if not (number and 0.0 <= tolerance < 1.0):
         raise InvalidInput(
-            f"tolerance = {tolerance!r} must be between 0 and 1", argument="tolerance"
+            f"tolerance = {tolerance!r} must be a number from 0 (every window in one box) to below 1",
+            argument="tolerance",
         )
     return float(tolerance)
