@@ -24,6 +24,7 @@ from jointlight.models import (
     joint,
 )
 from jointlight.parameters import Domain, Normal, Parameter, tie_polynomial
+from jointlight.psf import gaussian_psf
 from jointlight.scene import SlotMap, root_parameters
 from unit.model_cases import make_image, make_list, values_for
 
@@ -220,6 +221,9 @@ class Recorder:
 
     def set_parameters(self, **arguments: Any) -> None:
         self.parameters = arguments
+
+    def set_precision(self, name: str) -> None:
+        self.precision = name
 
     def build(self, **options: Any) -> Recorder:
         self.options = options
@@ -621,10 +625,14 @@ def test_limits_as_wide_as_the_period_do_not_limit() -> None:
 
 
 def test_no_tolerance_is_one_box() -> None:
-    image = jl.TargetImage(
-        np.zeros((301, 301)), pixelscale=1.0, variance=1.0, psf=jl.gaussian_psf(3.0, pixelscale=1.0)
+    image = TargetImage(
+        np.zeros((301, 301)),
+        pixelscale=1.0,
+        variance=1.0,
+        psf=gaussian_psf(fwhm=3.0, pixelscale=1.0),
     )
-    model = jl.Model("sersic galaxy", target=image, q=0.7, PA=20.0, n=2.0, Re=20.0, Ie=1.0)
-    model["center"].value = (0.2, 0.1)
+    model = Sersic(
+        target=image, center=(0.2, 0.1), q=0.7, PA=20.0, n=2.0, Re=20.0, Ie=1.0, name="galaxy"
+    )
     parts, whole = model.compile(), model.compile(tolerance=0)
     assert parts.describe()["tiles"][0]["box"][0] < 301 <= whole.describe()["tiles"][0]["box"][0]

@@ -404,7 +404,7 @@ def _parse_tolerance(tolerance: object) -> float:
     number = isinstance(tolerance, (int, float)) and not isinstance(tolerance, bool)
     if not (number and 0.0 <= tolerance < 1.0):
         raise InvalidInput(
-            f"tolerance = {tolerance!r} must be a number from 0 (every window in one box) to below 1",
+            f"tolerance = {tolerance!r} must be a number, at least 0 (one box) and below 1",
             argument="tolerance",
         )
     return float(tolerance)
