@@ -15,29 +15,29 @@ struct Complex {
 };
 
 template <class V>
-JL_INLINE Complex<V> operator+(Complex<V> a, Complex<V> b) {
+JL_HD JL_INLINE Complex<V> operator+(Complex<V> a, Complex<V> b) {
   return {a.re + b.re, a.im + b.im};
 }
 template <class V>
-JL_INLINE Complex<V> operator-(Complex<V> a, Complex<V> b) {
+JL_HD JL_INLINE Complex<V> operator-(Complex<V> a, Complex<V> b) {
   return {a.re - b.re, a.im - b.im};
 }
 template <class V>
-JL_INLINE Complex<V> rotate(Complex<V> a, Scalar<V> c, Scalar<V> s) {
+JL_HD JL_INLINE Complex<V> rotate(Complex<V> a, Scalar<V> c, Scalar<V> s) {
   return {a.re * c - a.im * s, a.re * s + a.im * c};
 }
 template <class V>
-JL_INLINE Complex<V> times_i(Complex<V> a) {
+JL_HD JL_INLINE Complex<V> times_i(Complex<V> a) {
   return {-a.im, a.re};
 }
 template <class V>
-JL_INLINE Complex<V> scaled(Complex<V> a, Scalar<V> factor) {
+JL_HD JL_INLINE Complex<V> scaled(Complex<V> a, Scalar<V> factor) {
   return {a.re * factor, a.im * factor};
 }
 
 // a[j] <- sum_m a[m] exp(+2 pi i j m / radix)
 template <int radix, class V>
-JL_INLINE void butterfly(Complex<V>* a) {
+JL_HD JL_INLINE void butterfly(Complex<V>* a) {
   if constexpr (radix == 2) {
     const Complex<V> t = a[1];
     a[1] = a[0] - t;

@@ -14,6 +14,24 @@ inline constexpr int n_lanes = 8;
 
 JL_ISA_BEGIN
 
+// What a vector, or a plain number, is made of.
+template <class V>
+struct Element {
+  using type = std::remove_cvref_t<decltype(V{}[0])>;
+};
+template <>
+struct Element<double> {
+  using type = double;
+};
+template <>
+struct Element<float> {
+  using type = float;
+};
+template <class V>
+using Scalar = typename Element<V>::type;
+
+#if !defined(__CUDACC__)  // a device thread has plain numbers
+
 // A vector is at most one native register (wider ones are lowered through memory), and at most
 // the lanes of one pixel.
 #if defined(__AVX512F__)
@@ -42,26 +60,12 @@ struct Lanes<float> {
   static constexpr int width = single_width, count = n_lanes / single_width;
 };
 
-// What a vector, or a plain number, is made of.
-template <class V>
-struct Element {
-  using type = std::remove_cvref_t<decltype(V{}[0])>;
-};
-template <>
-struct Element<double> {
-  using type = double;
-};
-template <>
-struct Element<float> {
-  using type = float;
-};
-template <class V>
-using Scalar = typename Element<V>::type;
-
 JL_INLINE Vec load(const double* p) { return *reinterpret_cast<const Vec*>(p); }
 JL_INLINE SingleVec load(const float* p) { return *reinterpret_cast<const SingleVec*>(p); }
 JL_INLINE void store(double* p, Vec v) { *reinterpret_cast<Vec*>(p) = v; }
 JL_INLINE void store(float* p, SingleVec v) { *reinterpret_cast<SingleVec*>(p) = v; }
+
+#endif
 
 JL_ISA_END
 }  // namespace jointlight

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // SceneBuilder: collects what Python compiled into a SceneSpec.
+#include "backend/cpu/cpu_backend.hpp"
 #include "bindings/bindings.hpp"
 #include "bindings/scene_handle.hpp"
 #include "scene/profile_registry.hpp"
@@ -134,7 +135,7 @@ void bind_builder(py::module_& m) {
       .def("set_precision", &set_precision, py::arg("name"))
       .def("build", &build_scene, py::arg("n_threads") = 0,
            py::arg("memory_mb") = static_cast<double>(default_field_bytes) / 1048576.0,
-           py::arg("tolerance") = default_tolerance);
+           py::arg("tolerance") = default_tolerance, py::arg("backend") = "cpu");
 }
 
 }  // namespace jointlight

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Scene: evaluation and fitting. The GIL is released around every core call.
+#include "bindings/backend_maker.hpp"
 #include "bindings/bindings.hpp"
 #include "bindings/scene_handle.hpp"
 
@@ -12,14 +13,15 @@ py::array_t<double> covariance_columns(SceneHandle& handle, const Array& v, cons
 py::dict describe_scene(SceneHandle& handle);                     // bind_fit.cpp
 
 std::unique_ptr<SceneHandle> build_scene(const SceneSpec& spec, int n_threads, double memory_mb,
-                                         double tolerance) {
+                                         double tolerance, const std::string& backend) {
   require(memory_mb > 0.0, "memory_mb = ", memory_mb, " must be positive");
   SceneSpec copy = spec;
   copy.tolerance = tolerance;
   const py::gil_scoped_release release;
   return std::make_unique<SceneHandle>(
-      std::make_shared<const Scene>(std::move(copy)), n_threads,
-      static_cast<std::size_t>(std::min(memory_mb, 1e9) * 1048576.0));
+      std::make_shared<const Scene>(std::move(copy)),
+      backend_maker(backend, n_threads,
+                    static_cast<std::size_t>(std::min(memory_mb, 1e9) * 1048576.0)));
 }
 
 namespace {

@@ -11,8 +11,8 @@
 #include <span>
 #include <vector>
 
-#include "backend/cpu/cpu_backend.hpp"
 #include "bindings/arrays.hpp"
+#include "bindings/backend_maker.hpp"
 #include "scene/scene.hpp"
 #include "solve/scene_problem.hpp"
 
@@ -20,8 +20,7 @@ namespace jointlight {
 
 class SceneHandle {
  public:
-  SceneHandle(std::shared_ptr<const Scene> scene, int n_threads, std::size_t field_bytes)
-      : n_threads_(n_threads), field_bytes_(field_bytes) {
+  SceneHandle(std::shared_ptr<const Scene> scene, BackendMaker maker) : maker_(std::move(maker)) {
     replace(std::move(scene));
   }
 
@@ -31,7 +30,7 @@ class SceneHandle {
   }
 
   std::unique_ptr<Backend> make_backend(std::shared_ptr<const Scene> scene) const {
-    return make_cpu_backend(std::move(scene), n_threads_, field_bytes_);
+    return maker_(std::move(scene));
   }
 
   // Calls under way keep the plan they started with.
@@ -100,13 +99,12 @@ class SceneHandle {
   std::mutex mutex_;
   std::shared_ptr<const Scene> scene_;
   std::shared_ptr<const NormalLayout> layout_;
-  int n_threads_;
-  std::size_t field_bytes_;
+  BackendMaker maker_;
   std::vector<std::unique_ptr<Backend>> idle_;
 };
 
 std::unique_ptr<SceneHandle> build_scene(const SceneSpec& spec, int n_threads, double memory_mb,
-                                         double tolerance);
+                                         double tolerance, const std::string& backend);
 
 // A Python callable f(inputs) -> (values, jacobian), called with the GIL held only for the call.
 // What it raises or returns amiss makes the evaluation non-finite.

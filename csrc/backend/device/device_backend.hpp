@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// A scene on a device behind the solver's abstract backend.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "backend/backend.hpp"
+#include "backend/device/engine.hpp"
+
+namespace jointlight {
+
+template <class Exec>
+class DeviceBackend final : public Backend {
+ public:
+  DeviceBackend(std::shared_ptr<const Scene> scene, Exec exec, std::size_t work_bytes)
+      : scene_(std::move(scene)), exec_(std::move(exec)), engine_(exec_, one(), scene_->precision(),
+                                                                 work_bytes) {}
+
+  void render(std::span<const TileState> states, int image, double* out) override {
+    draw(states);
+    engine_.sum(false);
+    engine_.download_model(image, out);
+  }
+
+  void render_tile(std::span<const TileState> states, int tile, double* out) override {
+    draw(states);
+    engine_.project(tile, {states[static_cast<std::size_t>(tile)].value, n_lanes}, planes_);
+    std::copy(planes_.begin(), planes_.end(), out);
+  }
+
+  void project(std::span<const TileState> states, int tile, std::span<const double> weights,
+               std::span<double* const> planes, std::size_t stride) override {
+    draw(states);
+    engine_.project(tile, weights, planes_);
+    const TileView& view = scene_->views()[static_cast<std::size_t>(tile)];
+    const double* from = planes_.data();
+    for (double* plane : planes) {
+      for (int y = 0; y < view.height; ++y, plane += stride, from += view.width) {
+        for (int x = 0; x < view.width; ++x) plane[x] += from[x];
+      }
+    }
+  }
+
+  void chi2(std::span<const TileState> states, std::span<double> per_tile) override {
+    draw(states);
+    engine_.sum(false);
+    engine_.download_chi2(per_tile);
+  }
+
+  void linearize(std::span<const TileState> states, LaneSums& sums) override {
+    draw(states);
+    engine_.sum(true);
+    sums.blocks.resize(scene_->pairs().size() * n_block);
+    sums.gradients.resize(states.size() * n_lanes);
+    sums.chi2.resize(states.size());
+    engine_.download_blocks(sums.blocks);
+    engine_.download_gradients(sums.gradients);
+    engine_.download_chi2(sums.chi2);
+  }
+
+  std::string describe() const override { return Exec::name(); }
+
+ private:
+  std::span<const Scene* const> one() {
+    pointer_ = scene_.get();
+    return {&pointer_, 1};
+  }
+
+  void draw(std::span<const TileState> states) {
+    engine_.upload(states);
+    engine_.draw();
+  }
+
+  std::shared_ptr<const Scene> scene_;
+  const Scene* pointer_ = nullptr;
+  Exec exec_;
+  DeviceEngine<Exec> engine_;
+  std::vector<double> planes_;
+};
+
+}  // namespace jointlight

@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "backend/device/device_plan.hpp"
+
+#include <algorithm>
+#include <map>
+#include <tuple>
+
+#include "stages/device/copies.hpp"
+
+namespace jointlight {
+namespace {
+
+std::size_t at(int i) { return static_cast<std::size_t>(i); }
+
+// Rows of a piece: enough pieces for many threads, few enough for their sums to be added quickly.
+constexpr int piece_pixels = 1024;
+
+void add_pieces(const Scene& scene, int first_image, int first_tile, DevicePlan& plan) {
+  for (const TilePair& pair : scene.pairs()) {
+    const int image = first_image + scene.tiles()[at(pair.a)].image;
+    const int width = std::max(1, pair.x_end - pair.x_begin);
+    const int rows = std::max(1, piece_pixels / width);
+    for (int y = pair.y_begin; y < pair.y_end; y += rows) {
+      plan.pieces.push_back({image, first_tile + pair.a, first_tile + pair.b, pair.x_begin,
+                             pair.x_end, y, std::min(y + rows, pair.y_end)});
+    }
+    plan.piece_start.push_back(static_cast<int>(plan.pieces.size()));
+  }
+}
+
+// Runs of a scene's images, sorted by the tile that owns them.
+void add_runs(const Scene& scene, int first_image, DevicePlan& plan) {
+  std::vector<std::vector<DeviceRun>> of_tile(scene.tiles().size());
+  for (std::size_t i = 0; i < scene.owned_rows().size(); ++i) {
+    const OwnedRows& owned = scene.owned_rows()[i];
+    for (std::size_t y = 0; y + 1 < owned.row_start.size(); ++y) {
+      for (int r = owned.row_start[y]; r < owned.row_start[y + 1]; ++r) {
+        const OwnedRun& run = owned.runs[at(r)];
+        of_tile[at(run.tile)].push_back({first_image + static_cast<int>(i), static_cast<int>(y),
+                                         run.x_begin, run.x_end});
+      }
+    }
+  }
+  for (const auto& runs : of_tile) {
+    plan.runs.insert(plan.runs.end(), runs.begin(), runs.end());
+    plan.run_start.push_back(static_cast<int>(plan.runs.size()));
+  }
+}
+
+void add_cells(const ImageSpec& spec, const std::vector<int>& tiles,
+               const std::vector<TileView>& views, int first_tile, ImagePlan& plan) {
+  constexpr int side = DeviceImage::cell_side;
+  const int columns = (spec.width + side - 1) / side, rows = (spec.height + side - 1) / side;
+  std::vector<std::vector<int>> cells(at(columns * rows));
+  for (const int t : tiles) {
+    const TileView& view = views[at(first_tile + t)];
+    if (view.width <= 0 || view.height <= 0) continue;
+    for (int r = view.y0 / side; r <= (view.y0 + view.height - 1) / side; ++r) {
+      for (int c = view.x0 / side; c <= (view.x0 + view.width - 1) / side; ++c) {
+        cells[at(r * columns + c)].push_back(first_tile + t);
+      }
+    }
+  }
+  plan.cell_start.push_back(0);
+  for (const auto& cell : cells) {
+    plan.cell_tiles.insert(plan.cell_tiles.end(), cell.begin(), cell.end());
+    plan.cell_start.push_back(static_cast<int>(plan.cell_tiles.size()));
+  }
+}
+
+void grow(int& largest, int value) { largest = std::max(largest, value); }
+
+}  // namespace
+
+DevicePlan::DevicePlan(std::span<const Scene* const> scenes) {
+  piece_start.push_back(0);
+  run_start.push_back(0);
+  std::map<std::tuple<Renderer, int, int, int>, std::size_t> group_of;
+  for (const Scene* scene : scenes) {
+    const int first_image = static_cast<int>(images.size());
+    const int first_tile = static_cast<int>(views.size());
+    views.insert(views.end(), scene->views().begin(), scene->views().end());
+    for (const TileSpec& tile : scene->tiles()) image_of_tile.push_back(first_image + tile.image);
+    for (std::size_t i = 0; i < scene->images().size(); ++i) {
+      images.push_back({&scene->images()[i], {}, {}});
+      add_cells(scene->images()[i], scene->image_tiles()[i], views, first_tile, images.back());
+    }
+    add_pieces(*scene, first_image, first_tile, *this);
+    add_runs(*scene, first_image, *this);
+    for (std::size_t t = 0; t < scene->tiles().size(); ++t) {
+      const TileView& view = scene->views()[t];
+      if (view.renderer == Renderer::sky) continue;
+      const bool point = scene->tiles()[t].geometry.kind == ComponentKind::point;
+      const int profile = point ? -1 : view.profile;
+      const std::tuple key{view.renderer, profile, view.transfer.box_x, view.transfer.box_y};
+      const auto [place, fresh] = group_of.try_emplace(key, groups.size());
+      if (fresh) {
+        groups.emplace_back();
+        std::tie(groups.back().renderer, groups.back().profile, groups.back().box_x,
+                 groups.back().box_y) = key;
+      }
+      GroupPlan& group = groups[place->second];
+      group.tiles.push_back(first_tile + static_cast<int>(t));
+      grow(group.n_rows, view.drawn_rows());
+      grow(group.n_width, view.drawn.x_end - view.drawn.x_begin);
+      if (view.renderer != Renderer::fourier) continue;
+      grow(group.n_columns, view.transfer.n_columns);
+      grow(group.n_runs, view.transfer.column_start[view.transfer.n_columns]);
+      grow(group.n_phases, view.transfer.y_max - view.transfer.y_min);
+      grow(group.n_copies, view.copies.n);
+      grow(group.n_copy_nodes, copy_nodes_before(view.copies, n_ring_sets));
+    }
+  }
+}
+
+}  // namespace jointlight

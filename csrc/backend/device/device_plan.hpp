@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// What a device has to do for some scenes, in the order in which it does it: plain lists, made once
+// on the host. Tiles, images and pairs of several scenes are numbered one scene after the other.
+#pragma once
+
+#include <cstddef>
+#include <span>
+#include <vector>
+
+#include "scene/scene.hpp"
+#include "stages/device/sums.hpp"
+
+namespace jointlight {
+
+// Tiles that are drawn together: of one renderer, profile and box size.
+struct GroupPlan {
+  Renderer renderer = Renderer::fourier;
+  int profile = -1;
+  int box_x = 0, box_y = 0;
+  // the largest of any of its tiles
+  int n_columns = 0, n_rows = 0, n_width = 0, n_runs = 0, n_phases = 0;
+  int n_copies = 0;      // of CopyPlan::n
+  int n_copy_nodes = 0;  // values at the nodes of all ring sets, lanes included
+  std::vector<int> tiles;
+};
+
+struct ImagePlan {
+  const ImageSpec* spec = nullptr;
+  std::vector<int> cell_start, cell_tiles;
+};
+
+struct DevicePlan {
+  explicit DevicePlan(std::span<const Scene* const> scenes);
+
+  std::vector<TileView> views;      // pointers are the host's
+  std::vector<int> image_of_tile;   // [tiles]
+  std::vector<ImagePlan> images;
+  std::vector<GroupPlan> groups;
+  std::vector<PairPiece> pieces;
+  std::vector<int> piece_start;     // [pairs + 1]
+  std::vector<DeviceRun> runs;      // by tile
+  std::vector<int> run_start;       // [tiles + 1]
+};
+
+}  // namespace jointlight

@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "backend/emulated/emulated_backend.hpp"
+
+#include "backend/device/device_backend.hpp"
+#include "backend/emulated/loop_exec.hpp"
+
+namespace jointlight {
+
+std::unique_ptr<Backend> make_emulated_backend(std::shared_ptr<const Scene> scene) {
+  constexpr std::size_t work_bytes = std::size_t{1} << 24;  // little: portions are tried too
+  return std::make_unique<DeviceBackend<LoopExec>>(std::move(scene), LoopExec(), work_bytes);
+}
+
+}  // namespace jointlight

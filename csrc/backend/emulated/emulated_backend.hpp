@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#pragma once
+
+#include <memory>
+
+#include "backend/backend.hpp"
+
+namespace jointlight {
+
+// The device's backend on the host, thread by thread: slow, for tests of the device's code where
+// there is no device.
+std::unique_ptr<Backend> make_emulated_backend(std::shared_ptr<const Scene> scene);
+
+}  // namespace jointlight

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// A device that is the host: bodies run in a plain loop. What holds here of the device's maths holds
+// there.
+#pragma once
+
+#include <cstddef>
+#include <cstring>
+#include <vector>
+
+namespace jointlight {
+
+class LoopExec {
+ public:
+  template <class T>
+  class Buffer {
+   public:
+    explicit Buffer(std::size_t n = 0) : values_(n) {}
+    T* data() { return values_.data(); }
+    std::size_t size() const { return values_.size(); }
+
+   private:
+    std::vector<T> values_;
+  };
+
+  template <class T>
+  Buffer<T> buffer(std::size_t n) {
+    return Buffer<T>(n);
+  }
+  template <class T>
+  void upload(T* to, const T* from, std::size_t n) {
+    if (n > 0) std::memcpy(static_cast<void*>(to), from, n * sizeof(T));
+  }
+  template <class T>
+  void download(T* to, const T* from, std::size_t n) {
+    if (n > 0) std::memcpy(static_cast<void*>(to), from, n * sizeof(T));
+  }
+
+  // body(outer, inner) for all outer < n_outer, inner < n_inner, in any order.
+  template <class Body>
+  void run(int n_outer, int n_inner, const Body& body) {
+    for (int outer = 0; outer < n_outer; ++outer) {
+      for (int inner = 0; inner < n_inner; ++inner) body(outer, inner);
+    }
+  }
+
+  static const char* name() { return "cuda-emulated"; }
+};
+
+}  // namespace jointlight
