@@ -75,6 +75,14 @@ class DeviceEngine {
     exec_.upload(states_.data(), host_states_.data(), host_states_.size());
   }
 
+  // Lanes of all tiles, then all sums.
+  void evaluate(bool derivatives) {
+    exec_.replay(derivatives ? 1 : 0, [&] {
+      draw();
+      sum(derivatives);
+    });
+  }
+
   void draw() {
     for (const Portion& portion : portions_) {
       if (plan_.groups[portion.group].renderer != Renderer::fourier) continue;
@@ -96,12 +104,14 @@ class DeviceEngine {
     if (!derivatives) return;
     exec_.run(static_cast<int>(plan_.pieces.size()), n_piece_sums,
               PieceBody{pieces_, images_, tiles_, piece_sums_.data()});
-    exec_.run(n_pairs_, n_piece_sums,
-              PairBody{piece_start_, pieces_, piece_sums_.data(), blocks_.data(),
-                       gradients_.data()});
+    exec_.run(
+        n_pairs_, n_piece_sums,
+        PairBody{piece_start_, pieces_, piece_sums_.data(), blocks_.data(), gradients_.data()});
   }
 
-  void download_chi2(std::span<double> out) { exec_.download(out.data(), chi2_.data(), out.size()); }
+  void download_chi2(std::span<double> out) {
+    exec_.download(out.data(), chi2_.data(), out.size());
+  }
   void download_blocks(std::span<double> out) {
     exec_.download(out.data(), blocks_.data(), out.size());
   }
@@ -224,8 +234,7 @@ class DeviceEngine {
     int m = view.size;
     for (int pass = 0; pass < view.n_factors; ++pass) {
       m /= view.factors[pass];
-      view.twiddles[pass] =
-          arena_.put(view.twiddles[pass], at(2 * (view.factors[pass] - 1) * m));
+      view.twiddles[pass] = arena_.put(view.twiddles[pass], at(2 * (view.factors[pass] - 1) * m));
     }
     return view;
   }
@@ -336,9 +345,9 @@ class DeviceEngine {
       const int radix = fft.factors[pass];
       m /= radix;
       const auto go = [&]<int r>() {
-        exec_.run(n_tiles, m * stride * n_sequences,
-                  FftPassBody<Real, r>{from, to, per_tile, m, stride, n_sequences,
-                                       fft.twiddles[pass]});
+        exec_.run(
+            n_tiles, m * stride * n_sequences,
+            FftPassBody<Real, r>{from, to, per_tile, m, stride, n_sequences, fft.twiddles[pass]});
       };
       switch (radix) {
         case 2:
