@@ -408,9 +408,10 @@ def parse_threads(n_threads: int | None) -> int:
 
 def _parse_tolerance(tolerance: object) -> float:
     number = isinstance(tolerance, (int, float)) and not isinstance(tolerance, bool)
-    if not (number and 0.0 <= tolerance < 1.0):
+    value = float(tolerance) if isinstance(tolerance, (int, float)) else -1.0
+    if not (number and 0.0 <= value < 1.0):
         raise InvalidInput(
             f"tolerance = {tolerance!r} must be a number, at least 0 (one box) and below 1",
             argument="tolerance",
         )
-    return float(tolerance)
+    return value
