@@ -4,6 +4,7 @@
 #include <atomic>
 #include <charconv>
 #include <string_view>
+#include <utility>
 
 #include "backend/cpu/cpu_backend.hpp"
 #include "backend/emulated/emulated_backend.hpp"
@@ -12,7 +13,7 @@
 namespace jointlight {
 namespace {
 
-std::atomic<CudaMaker> cuda_maker{nullptr};
+std::atomic<const CudaMaker*> cuda_maker{nullptr};
 
 // N of "cuda:N", 0 of "cuda", -1 of anything else.
 int cuda_device(std::string_view name) {
@@ -25,9 +26,17 @@ int cuda_device(std::string_view name) {
   return error == std::errc() && stop == end ? device : -1;
 }
 
+std::pair<CudaMaker, int> checked_cuda(const std::string& name) {
+  const int device = cuda_device(name);
+  require(device >= 0, "backend = '", name, "', allowed: 'cpu', 'cuda', 'cuda:N'");
+  const CudaMaker* make = cuda_maker.load();
+  require(make != nullptr, "backend = '", name, "': the CUDA module is not loaded");
+  return {*make, device};
+}
+
 }  // namespace
 
-void set_cuda_maker(CudaMaker maker) { cuda_maker.store(maker); }
+void set_cuda_maker(const CudaMaker* maker) { cuda_maker.store(maker); }
 
 BackendMaker backend_maker(const std::string& name, int n_threads, std::size_t memory_bytes) {
   if (name == "cpu") {
@@ -39,13 +48,17 @@ BackendMaker backend_maker(const std::string& name, int n_threads, std::size_t m
     return
         [](std::shared_ptr<const Scene> scene) { return make_emulated_backend(std::move(scene)); };
   }
-  const int device = cuda_device(name);
-  require(device >= 0, "backend = '", name, "', allowed: 'cpu', 'cuda', 'cuda:N'");
-  const CudaMaker make = cuda_maker.load();
-  require(make != nullptr, "backend = '", name, "': the CUDA module is not loaded");
+  const auto [make, device] = checked_cuda(name);
   return [=](std::shared_ptr<const Scene> scene) {
-    return make(std::move(scene), device, memory_bytes);
+    return make.backend(std::move(scene), device, memory_bytes);
   };
+}
+
+std::unique_ptr<Evaluator> make_evaluator(const std::string& name) {
+  if (name == "cpu") return nullptr;
+  if (name == "cuda-emulated") return make_emulated_evaluator();
+  const auto [make, device] = checked_cuda(name);
+  return make.evaluator(device);
 }
 
 }  // namespace jointlight

@@ -13,7 +13,7 @@ void use_cuda(const pybind11::capsule& maker) {
   const char* name = maker.name();
   require(name != nullptr && std::string_view(name) == cuda_maker_name,
           "not what makes CUDA backends");
-  set_cuda_maker(*maker.get_pointer<const CudaMaker>());
+  set_cuda_maker(maker.get_pointer<const CudaMaker>());
 }
 
 }  // namespace

@@ -62,6 +62,7 @@ def fit_scenes(
     n_threads: int = 0,
     covariance: bool = False,
     callback: Callable[[int], bool | None] | None = None,
+    backend: str = ...,
 ) -> _Columns: ...
 def fit_stamps(
     template: SceneBuilder,
@@ -74,6 +75,7 @@ def fit_stamps(
     n_threads: int = 0,
     covariance: bool = False,
     callback: Callable[[int], bool | None] | None = None,
+    backend: str = ...,
 ) -> _Columns: ...
 def flux_factor(profile: str, shape: npt.ArrayLike) -> tuple[float, _Array]: ...
 def isa() -> str: ...

@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "backend/backend.hpp"
+#include "backend/evaluator.hpp"
 
 namespace jointlight::cuda {
 
@@ -13,5 +14,6 @@ namespace jointlight::cuda {
 // CudaError.
 std::unique_ptr<Backend> make_cuda_backend(std::shared_ptr<const Scene> scene, int device,
                                            std::size_t work_bytes);
+std::unique_ptr<Evaluator> make_cuda_evaluator(int device);
 
 }  // namespace jointlight::cuda

@@ -46,7 +46,7 @@ class DeviceEngine {
     arena_.send();
   }
 
-  const DevicePlan& plan() const { return plan_; }
+  std::size_t n_pairs() const { return at(n_pairs_); }
 
   // States with their radial tables, as the host made them.
   void upload(std::span<const TileState> states) {
