@@ -27,8 +27,11 @@ class Evaluator {
   virtual std::size_t capacity() const = 0;
   // The scenes must live until the next call.
   virtual void plan(std::span<const Scene* const> scenes) = 0;
-  // At most one request a scene.
-  virtual void evaluate(std::span<const EvaluationRequest> requests) = 0;
+  // At most one request a scene; states and sums must stay where they are until finish(). Returns
+  // before the work is done where something else can do it.
+  virtual void start(std::span<const EvaluationRequest> requests) = 0;
+  // Fills the sums of what was started.
+  virtual void finish() = 0;
   virtual std::string describe() const = 0;
 };
 

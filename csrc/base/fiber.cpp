@@ -45,6 +45,7 @@ struct Fiber::State {
   std::size_t caller_size = 0;
 
   void* stack() const { return static_cast<char*>(memory) + page; }
+  void prepare();
   static void enter(unsigned high, unsigned low);
 };
 
@@ -70,6 +71,17 @@ void Fiber::State::enter(unsigned high, unsigned low) {
   swapcontext(&state.own, &state.caller);
 }
 
+void Fiber::State::prepare() {
+  begun = true;
+  getcontext(&own);
+  own.uc_stack.ss_sp = stack();
+  own.uc_stack.ss_size = size;
+  own.uc_link = nullptr;
+  const auto address = reinterpret_cast<std::uintptr_t>(this);
+  makecontext(&own, reinterpret_cast<void (*)()>(&State::enter), 2,
+              static_cast<unsigned>(address >> 32), static_cast<unsigned>(address));
+}
+
 Fiber::Fiber(std::function<void()> body, std::size_t stack_bytes) : state_(new State) {
   State& s = *state_;
   s.body = std::move(body);
@@ -90,16 +102,7 @@ Fiber::~Fiber() {
 
 void Fiber::resume() {
   State& s = *state_;
-  if (!s.begun) {
-    s.begun = true;
-    getcontext(&s.own);
-    s.own.uc_stack.ss_sp = s.stack();
-    s.own.uc_stack.ss_size = s.size;
-    s.own.uc_link = nullptr;
-    const auto address = reinterpret_cast<std::uintptr_t>(&s);
-    makecontext(&s.own, reinterpret_cast<void (*)()>(&State::enter), 2,
-                static_cast<unsigned>(address >> 32), static_cast<unsigned>(address));
-  }
+  if (!s.begun) s.prepare();
   void* before = exchange_running(&s);
   s.caller_note.leave(s.stack(), s.size);
   swapcontext(&s.caller, &s.own);

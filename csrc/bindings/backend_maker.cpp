@@ -54,11 +54,21 @@ BackendMaker backend_maker(const std::string& name, int n_threads, std::size_t m
   };
 }
 
-std::unique_ptr<Evaluator> make_evaluator(const std::string& name) {
-  if (name == "cpu") return nullptr;
-  if (name == "cuda-emulated") return make_emulated_evaluator();
+std::vector<std::unique_ptr<Evaluator>> make_evaluators(const std::string& name) {
+  std::vector<std::unique_ptr<Evaluator>> made;
+  if (name == "cpu") return made;
+  constexpr int each = 2;
+  if (name == "cuda-emulated") {
+    for (int k = 0; k < each; ++k) made.push_back(make_emulated_evaluator());
+    return made;
+  }
   const auto [make, device] = checked_cuda(name);
-  return make.evaluator(device);
+  const int first = name == "cuda" ? 0 : device;
+  const int end = name == "cuda" ? make.n_devices() : device + 1;
+  for (int d = first; d < end; ++d) {
+    for (int k = 0; k < each; ++k) made.push_back(make.evaluator(d));
+  }
+  return made;
 }
 
 }  // namespace jointlight

@@ -6,6 +6,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "backend/backend.hpp"
 #include "backend/evaluator.hpp"
@@ -19,14 +20,16 @@ using BackendMaker = std::function<std::unique_ptr<Backend>(std::shared_ptr<cons
 // std::invalid_argument for a name that is none of these.
 BackendMaker backend_maker(const std::string& name, int n_threads, std::size_t memory_bytes);
 
-// The same for many scenes; null for the CPU, which takes them one by one.
-std::unique_ptr<Evaluator> make_evaluator(const std::string& name);
+// The same for many scenes, two a device, so that one works while the host goes on with the other's
+// fits; "cuda" is all devices. None for the CPU, which takes scenes one by one.
+std::vector<std::unique_ptr<Evaluator>> make_evaluators(const std::string& name);
 
 // How the CUDA module, which is one of its own, makes them on a device.
 struct CudaMaker {
   std::unique_ptr<Backend> (*backend)(std::shared_ptr<const Scene>, int device,
                                       std::size_t work_bytes) = nullptr;
   std::unique_ptr<Evaluator> (*evaluator)(int device) = nullptr;
+  int (*n_devices)() = nullptr;
 };
 inline constexpr const char* cuda_maker_name = "jointlight.cuda_maker";  // of the capsule
 void set_cuda_maker(const CudaMaker* maker);  // one that is never destroyed

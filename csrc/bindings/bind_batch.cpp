@@ -17,7 +17,9 @@ namespace {
 py::dict run(BatchColumns& columns, const std::vector<std::int64_t>& n_pixels, int n_threads,
              const std::function<BatchJob(std::size_t)>& job, const LMOptions& lm,
              const py::object& callback, const std::string& backend) {
-  const std::unique_ptr<Evaluator> evaluator = make_evaluator(backend);
+  const auto made = make_evaluators(backend);
+  std::vector<Evaluator*> evaluators;
+  for (const auto& evaluator : made) evaluators.push_back(evaluator.get());
   std::optional<py::error_already_set> raised;
   const auto poll = [&](std::size_t done) {
     const py::gil_scoped_acquire gil;
@@ -35,7 +37,7 @@ py::dict run(BatchColumns& columns, const std::vector<std::int64_t>& n_pixels, i
   };
   {
     const py::gil_scoped_release release;
-    run_batch(n_pixels, n_threads, job, lm, poll, columns.output, evaluator.get());
+    run_batch(n_pixels, n_threads, job, lm, poll, columns.output, evaluators);
   }
   if (raised) throw py::error_already_set(*raised);
   return columns.finish();

@@ -214,18 +214,20 @@ class Batch {
   Clock::time_point last_poll_ = Clock::now();
 };
 
-// As many at a time as the evaluator takes.
+// As many at a time as the evaluators take.
 void run_together(std::span<const std::size_t> order, std::span<const std::int64_t> sizes,
-                  int n_threads, Evaluator& evaluator, Batch& batch) {
+                  int n_threads, std::span<Evaluator* const> evaluators, Batch& batch) {
+  std::size_t capacity = 0;
+  for (const Evaluator* evaluator : evaluators) capacity += evaluator->capacity();
   constexpr int nobody = -1;  // no fit's own thread: the caller polls between the rounds
   for (std::size_t first = 0; first < order.size();) {
     std::size_t last = first, pixels = 0;
-    while (last < order.size() && (last == first || pixels < evaluator.capacity())) {
+    while (last < order.size() && (last == first || pixels < capacity)) {
       pixels += static_cast<std::size_t>(std::max<std::int64_t>(sizes[order[last]], 1));
       ++last;
     }
     run_in_rounds(
-        last - first, n_threads, evaluator,
+        last - first, n_threads, evaluators,
         [&](std::size_t k, const SharedBackend& shared) {
           batch.run_one(order[first + k], nobody, [&](std::shared_ptr<const Scene> scene) {
             return shared(k, std::move(scene));
@@ -257,7 +259,7 @@ BatchStatus batch_status(int code) {
 
 void run_batch(std::span<const std::int64_t> sizes, int n_threads,
                const std::function<BatchJob(std::size_t)>& job, const LMOptions& options,
-               const BatchPoll& poll, BatchOutput& output, Evaluator* evaluator) {
+               const BatchPoll& poll, BatchOutput& output, std::span<Evaluator* const> evaluators) {
   const std::size_t n = sizes.size();
   for (std::size_t i = 0; i < n; ++i) {
     output.chi2[i] = nan;
@@ -280,8 +282,8 @@ void run_batch(std::span<const std::int64_t> sizes, int n_threads,
                      [&](std::size_t a, std::size_t b) { return sizes[a] > sizes[b]; });
   }
   Batch batch(job, options, poll, output);
-  if (evaluator != nullptr) {
-    run_together(order, sizes, n_threads, *evaluator, batch);
+  if (!evaluators.empty()) {
+    run_together(order, sizes, n_threads, evaluators, batch);
     return;
   }
   parallel_for(

@@ -59,71 +59,101 @@ class WaitingBackend final : public Backend {
   Seat& seat_;
 };
 
-// Every thread goes on with fits until each of them waits or has ended.
-void go_on(std::vector<Seat>& seats, int n_threads) {
-  constexpr int together = 8;
-  const int n = static_cast<int>(seats.size());
-  parallel_for((n + together - 1) / together, n_threads, [&](int piece, int) {
-    for (int k = piece * together; k < std::min(n, (piece + 1) * together); ++k) {
-      Seat& seat = seats[static_cast<std::size_t>(k)];
-      if (!seat.fiber) continue;
-      seat.asks = false;
-      seat.fiber->resume();
-      if (seat.fiber->done()) seat.fiber.reset();
+// The fits of one evaluator.
+class Table {
+ public:
+  Table(Evaluator& evaluator, int n_threads) : evaluator_(evaluator), n_threads_(n_threads) {}
+
+  void add(const std::function<void(std::size_t, const SharedBackend&)>& fit, std::size_t k) {
+    Seat& seat = *seats_.emplace_back(std::make_unique<Seat>());
+    seat.fiber = std::make_unique<Fiber>([&fit, &seat, k] {
+      fit(k, [&seat](std::size_t, std::shared_ptr<const Scene> scene) {
+        seat.scene = std::move(scene);
+        return std::make_unique<WaitingBackend>(seat);
+      });
+    });
+  }
+
+  // Goes on with all fits up to their next evaluation, and starts these. False once all have ended.
+  bool round() {
+    if (!requests_.empty()) guarded([&] { evaluator_.finish(); });
+    for (const EvaluationRequest& request : requests_) asking_[request.scene]->failure = failure_;
+    go_on();
+    if (!planned_) plan();
+    requests_.clear();
+    for (std::size_t i = 0; i < asking_.size(); ++i) {
+      Seat& seat = *asking_[i];
+      if (seat.asks) requests_.push_back({i, seat.states, seat.derivatives, &seat.sums});
     }
-  });
-}
+    if (requests_.empty()) return false;
+    guarded([&] { evaluator_.start(requests_); });
+    return true;
+  }
+
+ private:
+  // A device that failed once is not asked again.
+  template <class Work>
+  void guarded(const Work& work) {
+    if (failure_) return;
+    try {
+      work();
+    } catch (...) {
+      failure_ = std::current_exception();
+    }
+  }
+
+  // Every thread goes on with fits until each of them waits or has ended.
+  void go_on() {
+    constexpr int together = 8;
+    const int n = static_cast<int>(seats_.size());
+    parallel_for((n + together - 1) / together, n_threads_, [&](int piece, int) {
+      for (int k = piece * together; k < std::min(n, (piece + 1) * together); ++k) {
+        Seat& seat = *seats_[static_cast<std::size_t>(k)];
+        if (!seat.fiber) continue;
+        seat.asks = false;
+        seat.fiber->resume();
+        if (seat.fiber->done()) seat.fiber.reset();
+      }
+    });
+  }
+
+  // After the first round every scene is known.
+  void plan() {
+    planned_ = true;
+    std::vector<const Scene*> scenes;
+    for (const auto& seat : seats_) {
+      if (!seat->asks) continue;
+      asking_.push_back(seat.get());
+      scenes.push_back(seat->scene.get());
+    }
+    if (!scenes.empty()) guarded([&] { evaluator_.plan(scenes); });
+  }
+
+  Evaluator& evaluator_;
+  int n_threads_;
+  std::vector<std::unique_ptr<Seat>> seats_;
+  std::vector<Seat*> asking_;  // by scene of the evaluator
+  std::vector<EvaluationRequest> requests_;
+  std::exception_ptr failure_;
+  bool planned_ = false;
+};
 
 }  // namespace
 
-void run_in_rounds(std::size_t n, int n_threads, Evaluator& evaluator,
+void run_in_rounds(std::size_t n, int n_threads, std::span<Evaluator* const> evaluators,
                    const std::function<void(std::size_t, const SharedBackend&)>& fit,
                    const std::function<void()>& waiting) {
-  std::vector<Seat> seats(n);
-  const SharedBackend shared = [&](std::size_t k, std::shared_ptr<const Scene> scene) {
-    seats[k].scene = std::move(scene);
-    return std::make_unique<WaitingBackend>(seats[k]);
-  };
-  for (std::size_t k = 0; k < n; ++k) {
-    seats[k].fiber = std::make_unique<Fiber>([&, k] { fit(k, shared); });
-  }
-  go_on(seats, n_threads);  // up to the first evaluation, so that every scene is known
-  std::vector<const Scene*> scenes;
-  std::vector<std::size_t> number(n, 0);
-  for (std::size_t k = 0; k < n; ++k) {
-    if (!seats[k].asks) continue;
-    number[k] = scenes.size();
-    scenes.push_back(seats[k].scene.get());
-  }
-  std::exception_ptr failure;
-  try {
-    if (!scenes.empty()) evaluator.plan(scenes);
-  } catch (...) {
-    failure = std::current_exception();
-  }
-  std::vector<EvaluationRequest> requests;
-  for (;;) {
-    requests.clear();
-    for (std::size_t k = 0; k < n; ++k) {
-      Seat& seat = seats[k];
-      if (!seat.asks) continue;
-      requests.push_back({number[k], seat.states, seat.derivatives, &seat.sums});
+  std::vector<Table> tables;
+  for (Evaluator* evaluator : evaluators) tables.emplace_back(*evaluator, n_threads);
+  for (std::size_t k = 0; k < n; ++k) tables[k % tables.size()].add(fit, k);
+  std::vector<bool> open(tables.size(), true);
+  for (bool any = true; any;) {
+    any = false;
+    for (std::size_t t = 0; t < tables.size(); ++t) {
+      if (open[t]) open[t] = tables[t].round();
+      any = any || open[t];
+      waiting();
     }
-    if (requests.empty()) return;
-    if (!failure) {
-      try {
-        evaluator.evaluate(requests);
-      } catch (...) {
-        failure = std::current_exception();  // a device that failed once is not asked again
-      }
-    }
-    if (failure) {
-      for (Seat& seat : seats) {
-        if (seat.asks) seat.failure = failure;
-      }
-    }
-    waiting();
-    go_on(seats, n_threads);
   }
 }
 

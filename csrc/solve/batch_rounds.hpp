@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <functional>
+#include <span>
 
 #include "backend/evaluator.hpp"
 
@@ -15,9 +16,10 @@ namespace jointlight {
 using SharedBackend =
     std::function<std::unique_ptr<Backend>(std::size_t k, std::shared_ptr<const Scene>)>;
 
-// Calls fit(k, shared) for all k on n_threads; none may throw. `waiting`: called by the caller
+// Calls fit(k, shared) for all k on n_threads; none may throw. Fits are dealt to the evaluators, of
+// which some work while the threads go on with the fits of another. `waiting`: called by the caller
 // between the rounds.
-void run_in_rounds(std::size_t n, int n_threads, Evaluator& evaluator,
+void run_in_rounds(std::size_t n, int n_threads, std::span<Evaluator* const> evaluators,
                    const std::function<void(std::size_t, const SharedBackend&)>& fit,
                    const std::function<void()>& waiting);
 

@@ -17,8 +17,13 @@ std::unique_ptr<Evaluator> make_cuda_evaluator(int device) {
   JL_CUDA_CHECK(cudaSetDevice(device));
   JL_CUDA_CHECK(cudaMemGetInfo(&free, &total));
   constexpr std::size_t bytes_per_pixel = 200;  // lanes, data, weight, sums, copies
-  return std::make_unique<DeviceEvaluator<CudaExec>>(CudaExec(device), free / 2 / bytes_per_pixel,
-                                                     free / 4);
+  return std::make_unique<DeviceEvaluator<CudaExec>>(CudaExec(device), free / 4 / bytes_per_pixel,
+                                                     free / 8);
+}
+
+int device_count() {
+  int count = 0;
+  return cudaGetDeviceCount(&count) == cudaSuccess ? count : 0;
 }
 
 }  // namespace jointlight::cuda

@@ -14,6 +14,9 @@ namespace jointlight::cuda {
 // CudaError.
 std::unique_ptr<Backend> make_cuda_backend(std::shared_ptr<const Scene> scene, int device,
                                            std::size_t work_bytes);
+// One of two that share a device.
 std::unique_ptr<Evaluator> make_cuda_evaluator(int device);
+
+int device_count();  // 0 where there is no driver
 
 }  // namespace jointlight::cuda

@@ -30,12 +30,19 @@ class DeviceEvaluator final : public Evaluator {
     }
   }
 
-  void evaluate(std::span<const EvaluationRequest> requests) override {
-    for (const EvaluationRequest& request : requests) {
+  void start(std::span<const EvaluationRequest> requests) override {
+    requests_.assign(requests.begin(), requests.end());
+    for (const EvaluationRequest& request : requests_) {
       DeviceEngine<Exec>& engine = *engines_[request.scene];
       engine.upload(request.states);
       engine.draw();
       engine.sum(request.derivatives);
+    }
+  }
+
+  void finish() override {
+    for (const EvaluationRequest& request : requests_) {
+      DeviceEngine<Exec>& engine = *engines_[request.scene];
       LaneSums& sums = *request.sums;
       sums.chi2.resize(request.states.size());
       engine.download_chi2(sums.chi2);
@@ -45,6 +52,7 @@ class DeviceEvaluator final : public Evaluator {
       engine.download_blocks(sums.blocks);
       engine.download_gradients(sums.gradients);
     }
+    requests_.clear();
   }
 
   std::string describe() const override { return Exec::name(); }
@@ -53,6 +61,7 @@ class DeviceEvaluator final : public Evaluator {
   Exec exec_;
   std::size_t capacity_, work_bytes_;
   std::vector<std::unique_ptr<DeviceEngine<Exec>>> engines_;
+  std::vector<EvaluationRequest> requests_;
 };
 
 }  // namespace jointlight

@@ -66,7 +66,8 @@ py::tuple brightness(const std::string& profile, const Array& shape, const Array
 
 // For _core's use_cuda().
 py::capsule backend_maker() {
-  static const jointlight::CudaMaker maker{&cuda::make_cuda_backend, &cuda::make_cuda_evaluator};
+  static const jointlight::CudaMaker maker{&cuda::make_cuda_backend, &cuda::make_cuda_evaluator,
+                                           &cuda::device_count};
   return py::capsule(static_cast<const void*>(&maker), jointlight::cuda_maker_name);
 }
 
