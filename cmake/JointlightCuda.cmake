@@ -43,6 +43,9 @@ set(CUDA_FLAGS --expt-relaxed-constexpr -Xcompiler=-Wall,-Wextra,-Wconversion
 if(JOINTLIGHT_WERROR)
   list(APPEND CUDA_FLAGS --Werror=all-warnings -Xcompiler=-Werror)
 endif()
+if(JOINTLIGHT_CUDA_RESOURCES)  # read by tests/gpu/kernel_resources.py
+  list(APPEND CUDA_FLAGS -Xptxas=-v)
+endif()
 add_library(jointlight_cuda STATIC ${CUDA_SOURCES})
 target_include_directories(jointlight_cuda PUBLIC csrc PRIVATE "${CUDA_GENERATED}")
 target_compile_options(jointlight_cuda PRIVATE $<$<COMPILE_LANGUAGE:CUDA>:${CUDA_FLAGS}>)
