@@ -31,6 +31,7 @@ void SceneProblem::rebind(std::shared_ptr<const Scene> scene,
   backend_ = &backend;
   places_.clear();  // other boxes, other tables
   folded_.clear();
+  filled_from_.clear();
 }
 
 const std::vector<TileState>& SceneProblem::place(std::span<const double> x) {
@@ -96,11 +97,22 @@ void SceneProblem::fill_columns() {
   const StageClock clock(Stage::fold);
   const ParameterMap& map = scene_->parameters();
   unfolded_.resize(columns_.size(), 1);
-  std::vector<double> now;
+  filled_from_.resize(columns_.size());
+  std::vector<double> now, from;
   for (std::size_t t = 0; t < columns_.size(); ++t) {
     const NormalLayout::TileColumns& layout = layout_->tiles[t];
-    now.assign(layout.free.size() * n_lanes, 0.0);
     const std::vector<int>& slots = scene_->tiles()[t].slots;
+    const double* matrix = &chains_[t].matrix[0][0];
+    from.assign(matrix, matrix + sizeof(Chain::matrix) / sizeof(double));
+    from.push_back(tiles_[t].visible ? 1.0 : 0.0);
+    for (std::size_t s = 0; s < slots.size(); ++s) {
+      const auto first = state_.coefficients.begin() + map.row_begin(slots[s]);
+      from.insert(from.end(), first, first + std::ssize(layout.column[s]));
+    }
+    if (from == filled_from_[t]) continue;
+    filled_from_[t].swap(from);
+    unfolded_[t] = 1;
+    now.assign(layout.free.size() * n_lanes, 0.0);
     for (std::size_t s = 0; s < slots.size() && tiles_[t].visible; ++s) {
       for (std::size_t k = 0; k < layout.column[s].size(); ++k) {
         const double weight = state_.coefficients[at(map.row_begin(slots[s])) + k];
@@ -108,9 +120,7 @@ void SceneProblem::fill_columns() {
         for (int i = 0; i < n_lanes; ++i) column[i] += weight * chains_[t].matrix[i][s];
       }
     }
-    if (now == columns_[t]) continue;
     columns_[t].swap(now);
-    unfolded_[t] = 1;
   }
 }
 

@@ -103,9 +103,10 @@ class SceneProblem final : public Problem {
   Backend* backend_;
   bool internal_;
   std::vector<std::vector<double>> columns_;  // [tile][free][n_lanes] d(lane weights)/d(coordinate)
-  std::vector<DrawnFor> drawn_for_;           // [tile]
-  std::vector<std::uint8_t> unfolded_;        // [tile] 1: lanes or columns are not those in folded_
-  std::vector<double> folded_;  // J^T W J of the pairs alone; empty: nothing of it stands
+  std::vector<std::vector<double>> filled_from_;  // [tile] chain, visible, weights of the columns
+  std::vector<DrawnFor> drawn_for_;               // [tile]
+  std::vector<std::uint8_t> unfolded_;  // [tile] 1: lanes or columns are not those in folded_
+  std::vector<double> folded_;          // J^T W J of the pairs alone; empty: nothing of it stands
   ParameterState state_;
   std::vector<TileState> tiles_;
   std::vector<Chain> chains_;
