@@ -98,20 +98,34 @@ void SceneProblem::fill_columns() {
   const ParameterMap& map = scene_->parameters();
   unfolded_.resize(columns_.size(), 1);
   filled_from_.resize(columns_.size());
-  std::vector<double> now, from;
+  constexpr std::size_t chain_size = sizeof(Chain::matrix) / sizeof(double);
   for (std::size_t t = 0; t < columns_.size(); ++t) {
     const NormalLayout::TileColumns& layout = layout_->tiles[t];
     const std::vector<int>& slots = scene_->tiles()[t].slots;
-    const double* matrix = &chains_[t].matrix[0][0];
-    from.assign(matrix, matrix + sizeof(Chain::matrix) / sizeof(double));
-    from.push_back(tiles_[t].visible ? 1.0 : 0.0);
-    for (std::size_t s = 0; s < slots.size(); ++s) {
-      const auto first = state_.coefficients.begin() + map.row_begin(slots[s]);
-      from.insert(from.end(), first, first + std::ssize(layout.column[s]));
-    }
-    if (from == filled_from_[t]) continue;
-    filled_from_[t].swap(from);
+    // Calls visit(begin, end) for all that the columns are made of.
+    const double visible = tiles_[t].visible ? 1.0 : 0.0;
+    const auto each_range = [&](const auto& visit) {
+      const double* matrix = &chains_[t].matrix[0][0];
+      visit(&visible, &visible + 1);
+      visit(matrix, matrix + chain_size);
+      for (std::size_t s = 0; s < slots.size(); ++s) {
+        const double* first = state_.coefficients.data() + map.row_begin(slots[s]);
+        visit(first, first + layout.column[s].size());
+      }
+    };
+    std::vector<double>& from = filled_from_[t];
+    bool same = !from.empty();
+    std::size_t next = 0;
+    each_range([&](const double* begin, const double* end) {
+      same = same && std::equal(begin, end, from.data() + next);
+      next += static_cast<std::size_t>(end - begin);
+    });
+    if (same) continue;
+    from.clear();
+    each_range(
+        [&](const double* begin, const double* end) { from.insert(from.end(), begin, end); });
     unfolded_[t] = 1;
+    std::vector<double>& now = columns_[t];
     now.assign(layout.free.size() * n_lanes, 0.0);
     for (std::size_t s = 0; s < slots.size() && tiles_[t].visible; ++s) {
       for (std::size_t k = 0; k < layout.column[s].size(); ++k) {
@@ -120,7 +134,6 @@ void SceneProblem::fill_columns() {
         for (int i = 0; i < n_lanes; ++i) column[i] += weight * chains_[t].matrix[i][s];
       }
     }
-    columns_[t].swap(now);
   }
 }
 
