@@ -32,8 +32,8 @@ constexpr double fresh_gain = 5.0;  // times the faint gain of a part, or the id
 constexpr double blend_limit = 0.01;
 
 // Of many parts, those that got worse by this much of what they promised are sent back alone, if
-// they are fewer than one in min_repair_ratio and cost this share of the whole step's promise. Fewer
-// losses are left to the next step, which costs no more than sending them back.
+// they are fewer than one in min_repair_ratio and cost this share of the whole step's promise.
+// Fewer losses are left to the next step, which costs no more than sending them back.
 constexpr double repair_loss = 1.5, repair_share = 0.02;
 constexpr int min_repair_ratio = 3;
 

@@ -213,6 +213,7 @@ std::vector<double> LinearSolver::selected_inverse() const {
     });
     return values;
   }
+  // Once a fit: column by column, whose pattern the inverse is then known on.
   SparseFactor sparse_factor;
   sparse_factor.compute(Eigen::Map<const SparseMatrix>(pattern_.n, pattern_.n, pattern_.nonzeros(),
                                                        pattern_.column_start.data(),
