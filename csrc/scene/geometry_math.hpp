@@ -132,11 +132,12 @@ struct ViewedProfile {
   }
 };
 
-// What evaluate_geometry does (geometry.hpp), with a profile that says of itself
+// What evaluate_geometry does (geometry.hpp), in a given chart and with a profile that says of
+// itself
 //   bool allows(const double* shape) const;
 //   double flux_factor(const double* shape, double* by_shape) const;
 template <class Profile>
-JL_HD inline bool evaluate_tile(const TileGeometry& tile, const double* slots,
+JL_HD inline bool evaluate_tile(const TileGeometry& tile, ShapeChart chart, const double* slots,
                                 const Profile& profile, TileState& state, Chain& chain) {
   chain = {};
   for (double& v : state.value) v = 0.0;
@@ -161,7 +162,7 @@ JL_HD inline bool evaluate_tile(const TileGeometry& tile, const double* slots,
   }
 
   PlaneShape plane = {};
-  if (!shape_from_slots(tile.chart, slots + 2, plane)) return false;
+  if (!shape_from_slots(chart, slots + 2, plane)) return false;
   const int n_by = tile.calibrated ? n_shape_slots + n_frame : n_shape_slots;
   if (tile.calibrated) frame.apply(plane);
 

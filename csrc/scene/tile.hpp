@@ -135,7 +135,7 @@ struct TransferView {
 };
 
 // Largest eigenvalue of a shape matrix: the major axis' scale squared, px^2.
-JL_INLINE double largest_eigenvalue(const double S[3]) {
+JL_HD JL_INLINE double largest_eigenvalue(const double S[3]) {
   const double half = 0.5 * (S[0] - S[2]);
   return 0.5 * (S[0] + S[2]) + __builtin_sqrt(half * half + S[1] * S[1]);
 }
