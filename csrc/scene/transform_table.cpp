@@ -15,7 +15,7 @@ namespace {
 constexpr double v_min = TransformGrid::v_min, v_step = TransformGrid::v_step;
 constexpr double shape_step = TransformGrid::shape_step;
 constexpr int n_v = TransformGrid::n_v, order = TransformGrid::order;
-constexpr std::size_t interval_size = 6 * RadialTable::columns;
+constexpr std::size_t interval_size = TransformGrid::interval_size;
 
 // The line Re s = c must lie right of the pole at 0 and left of the first pole of M's
 // continuation; the periodic images of the trapezoidal rule fade as exp(-c P) and
@@ -104,9 +104,10 @@ TransformView TransformTable::export_nodes(double shape_min, double shape_max,
   const TransformStencil high = stencil_weights(grid_, &shape_max);
   TransformView view = grid_;
   view.first_held = low.first;
+  view.n_held = high.first + high.n - low.first;
   memory.clear();
-  for (int i = low.first; i < high.first + high.n; ++i) {
-    const double* from = node(i);
+  for (int i = 0; i < view.n_held; ++i) {
+    const double* from = node(low.first + i);
     memory.insert(memory.end(), from, from + TransformGrid::node_size);
   }
   view.nodes = memory.data();

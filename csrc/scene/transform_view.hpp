@@ -22,15 +22,17 @@ struct TransformGrid {
   static constexpr int order = 8;             // points of the interpolation in shape
   // Doubles of one node in shape: [n_v][3], then f at rho = 0.
   static constexpr int at_zero = 3 * n_v, node_size = at_zero + 1;
+  // Doubles of one interval of a radial table: [degree + 1][columns].
+  static constexpr int interval_size = (RadialTable::degree + 1) * RadialTable::columns;
 };
 
 struct TransformView {
   int n_shape = 0;
   double shape_origin = 0.0;
   int first_node = 0,
-      n_nodes = 1;                // of the table: ln(shape - origin) = shape_step (first_node + i)
-  int first_held = 0;             // index in the table of the first node that is here
-  const double* nodes = nullptr;  // [held][node_size]
+      n_nodes = 1;                 // of the table: ln(shape - origin) = shape_step (first_node + i)
+  int first_held = 0, n_held = 0;  // nodes that are here, the first by its index in the table
+  const double* nodes = nullptr;   // [n_held][node_size]
 };
 
 // Nodes and weights that give f at one shape.
@@ -169,7 +171,7 @@ JL_HD inline void radial_end(const TransformStencil& s, int node, RadialEnd& end
 // Coefficients [degree + 1][columns] of the interval between two ends.
 JL_HD inline void radial_interval(bool shaped, const RadialEnd& left, const RadialEnd& right,
                                   double* c) {
-  for (int k = 0; k < 6 * RadialTable::columns; ++k) c[k] = 0.0;
+  for (int k = 0; k < TransformGrid::interval_size; ++k) c[k] = 0.0;
   for (int column = 0; column < (shaped ? 2 : 1); ++column) {
     const double *a = left.column[column], *b = right.column[column];
     const double p0 = a[0], m0 = a[1], a0 = a[2], m1 = b[1], a1 = b[2], d = b[0] - p0;
