@@ -191,4 +191,4 @@ def test_thin_unresolved_galaxies_converge_as_in_float64() -> None:
     both = np.asarray(exact["success"])
     assert both.mean() > 0.95
     assert np.asarray(mixed["success"])[both].all()
-    np.testing.assert_allclose(mixed["chi2"], exact["chi2"], atol=1e-3)
+    np.testing.assert_allclose(mixed["chi2"], exact["chi2"], atol=0.01)  # 0.1 sigma
