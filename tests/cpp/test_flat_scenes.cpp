@@ -123,7 +123,7 @@ TileSpec random_tile(ParameterSpec& p, int size) {
     add_slot(p, tile.slots, {std::max(q, q_least), q_least, 1.0});
     add_slot(p, tile.slots, {uniform(-200.0, 200.0)});
     if (chance(0.8)) {
-      add_slot(p, tile.slots, {px * uniform(1.0, 4.0), radius_least, infinity});
+      add_slot(p, tile.slots, {px * uniform(0.03, 0.1) * size, radius_least, infinity});
     } else {
       add_tied(p, tile.slots, 2, 20.0 * px);
     }
@@ -140,8 +140,7 @@ TileSpec random_tile(ParameterSpec& p, int size) {
   return tile;
 }
 
-std::unique_ptr<Scene> random_scene() {
-  const int size = 24 + static_cast<int>(uniform(0.0, 30.0));
+std::unique_ptr<Scene> random_scene(int size) {
   SceneSpec spec;
   ImageSpec image;
   image.width = image.height = size;
@@ -166,7 +165,7 @@ std::unique_ptr<Scene> random_scene() {
 // What a device's memory would hold, and its kernels as loops.
 struct Device {
   std::vector<ProfileView> profiles;
-  std::vector<double> natural, slots, coefficients, tables;
+  std::vector<double> natural, slots, coefficients, tables, core_light, core_sums;
   std::vector<std::uint8_t> valid;
   std::vector<TileState> states;
   std::vector<Chain> chains;
@@ -185,6 +184,9 @@ struct Device {
     chains.resize(n_tiles);
     stencils.resize(n_tiles);
     first_nodes.resize(n_tiles);
+    const CoreRule rule = flat.rule_at(flat.rule.data());
+    core_light.resize(flat.cores.size() * 2 * at(rule.n_points()));
+    core_sums.resize(flat.cores.size() * cuda::core_sums_size);
     const cuda::Placement p{.map = flat.parameters(),
                             .n_tiles = flat.n_tiles(),
                             .n_scenes = flat.n_scenes(),
@@ -202,7 +204,12 @@ struct Device {
                             .chains = chains.data(),
                             .stencils = stencils.data(),
                             .first_nodes = first_nodes.data(),
-                            .tables = tables.data()};
+                            .tables = tables.data(),
+                            .n_cores = static_cast<int>(flat.cores.size()),
+                            .cores = flat.cores.data(),
+                            .rule = rule,
+                            .core_light = core_light.data(),
+                            .core_sums = core_sums.data()};
     // Backwards: no thread may need an earlier one.
     for (int i = flat.n_free() - 1; i >= 0; --i) cuda::CoordinateBody{p}(i);
     for (int i = flat.n_scenes() - 1; i >= 0; --i) cuda::SceneBody{p}(i);
@@ -215,6 +222,16 @@ struct Device {
       tail<Exponential>(p, 2, i);
       tail<Gaussian>(p, 3, i);
     }
+    for (int core = p.n_cores - 1; core >= 0; --core) {
+      for (int thread = 31; thread >= 0; --thread) {
+        cuda::CoreLightBody<Moffat>{p, 0}(core, thread, 32);
+        cuda::CoreLightBody<Sersic>{p, 1}(core, thread, 32);
+        cuda::CoreLightBody<Exponential>{p, 2}(core, thread, 32);
+        cuda::CoreLightBody<Gaussian>{p, 3}(core, thread, 32);
+      }
+      for (int thread = 31; thread >= 0; --thread) cuda::CoreSumBody{p}(core, thread, 32);
+      for (int thread = 31; thread >= 0; --thread) cuda::CoreTableBody{p}(core, thread, 32);
+    }
   }
 
   template <class Profile>
@@ -225,7 +242,7 @@ struct Device {
   }
 };
 
-int compared = 0, drawn = 0, beyond = 0, refused = 0, tabulated = 0;
+int compared = 0, drawn = 0, beyond = 0, refused = 0, tabulated = 0, cores = 0;
 int charts[5] = {};
 
 // Both NaN, or equal to rounding.
@@ -248,12 +265,18 @@ void compare_state(const TileState& a, const TileState& b, const PlaceView& view
   (b.visible ? drawn : (b.beyond ? beyond : refused)) += 1;
   if (!a.has_table || !b.has_table) return;
   ++tabulated;
-  CHECK(a.table.n_intervals == b.table.n_intervals && a.table.near_intervals == 0);
+  CHECK(a.table.n_intervals == b.table.n_intervals);
+  CHECK(a.table.near_intervals == b.table.near_intervals);
   CHECK(same(a.table.u0, b.table.u0) && same(a.table.inverse_step, b.table.inverse_step));
   CHECK(same(a.table.at_zero, b.table.at_zero, RadialTable::columns));
   CHECK(b.table.n_intervals <= most_intervals(view));
   CHECK(same(a.table.coefficients, b.table.coefficients,
              at(b.table.n_intervals) * TransformGrid::interval_size));
+  if (b.table.near_intervals == 0) return;
+  ++cores;
+  CHECK(same(a.table.near_end2, b.table.near_end2));
+  CHECK(same(a.table.near_inverse_step, b.table.near_inverse_step));
+  CHECK(same(a.table.near_coefficients, b.table.near_coefficients, CoreGrid::table_size));
 }
 
 void compare_priors(const Scene& scene, const std::vector<double>& x, bool internal,
@@ -278,12 +301,12 @@ void compare_priors(const Scene& scene, const std::vector<double>& x, bool inter
   CHECK(same(shared.data(), g.data(), n) && same(shared_h.data(), h.data(), n * n));
 }
 
-void check_batch(int n_scenes, bool internal) {
+void check_batch(int n_scenes, int size, bool internal) {
   std::vector<std::unique_ptr<Scene>> scenes;
   std::vector<const Scene*> pointers;
   std::vector<double> values;
   for (int i = 0; i < n_scenes; ++i) {
-    scenes.push_back(random_scene());
+    scenes.push_back(random_scene(size + 3 * i));
     pointers.push_back(scenes.back().get());
     const ParameterMap& map = scenes.back()->parameters();
     auto x = map.spec().start;
@@ -342,9 +365,12 @@ void check_part() {
 
 int main() {
   check_part();
-  for (int trial = 0; trial < 20; ++trial) check_batch(1 + trial % 4, trial % 3 != 2);
+  for (int trial = 0; trial < 20; ++trial) check_batch(1 + trial % 4, 24 + trial, trial % 3 != 2);
+  for (int trial = 0; trial < 5; ++trial) {
+    check_batch(2, 240 + 10 * trial, trial % 2 == 0);  // large windows are drawn in two parts
+  }
   // All ways were taken.
-  CHECK(compared > 50000 && drawn > 20 && beyond > 0 && refused > 0 && tabulated > 15);
+  CHECK(compared > 50000 && drawn > 20 && beyond > 0 && refused > 0 && tabulated > 15 && cores > 2);
   for (const int n : charts) CHECK(n > 0);
   return check::result();
 }
