@@ -171,6 +171,8 @@ struct Device {
   std::vector<Chain> chains;
   std::vector<TransformStencil> stencils;
   std::vector<int> first_nodes;
+  std::vector<double> prior_chi2, gradient, curvature, low, high;
+  std::vector<std::size_t> curvature_start;
 
   void place(const FlatScenes& flat, const std::vector<double>& values, bool internal) {
     const auto n_tiles = at(flat.n_tiles());
@@ -214,6 +216,7 @@ struct Device {
     for (int i = flat.n_free() - 1; i >= 0; --i) cuda::CoordinateBody{p}(i);
     for (int i = flat.n_scenes() - 1; i >= 0; --i) cuda::SceneBody{p}(i);
     for (int i = flat.n_slots() - 1; i >= 0; --i) cuda::SlotBody{p}(i);
+    add_priors(flat, p);
     for (int i = flat.n_tiles() - 1; i >= 0; --i) cuda::TileBody{p}(i);
     for (int i = flat.n_tiles() - 1; i >= 0; --i) {
       for (int thread = 31; thread >= 0; --thread) cuda::TableBody{p}(i, thread, 32);
@@ -232,6 +235,23 @@ struct Device {
       for (int thread = 31; thread >= 0; --thread) cuda::CoreSumBody{p}(core, thread, 32);
       for (int thread = 31; thread >= 0; --thread) cuda::CoreTableBody{p}(core, thread, 32);
     }
+  }
+
+  void add_priors(const FlatScenes& flat, const cuda::Placement& p) {
+    curvature_start.assign(1, 0);
+    for (int s = 0; s < flat.n_scenes(); ++s) {
+      const std::size_t n = at(flat.free_start[at(s) + 1] - flat.free_start[at(s)]);
+      curvature_start.push_back(curvature_start.back() + n * n);
+    }
+    prior_chi2.assign(at(flat.n_scenes()), 0.0);
+    gradient.assign(at(flat.n_free()), 0.0);
+    curvature.assign(curvature_start.back(), 0.0);
+    low.resize(gradient.size());
+    high.resize(gradient.size());
+    const cuda::PriorSums sums{prior_chi2.data(), gradient.data(), curvature.data(),
+                               curvature_start.data()};
+    for (int s = flat.n_scenes() - 1; s >= 0; --s) cuda::PriorBody{p, sums}(s);
+    for (int i = flat.n_free() - 1; i >= 0; --i) cuda::StepBody{p, low.data(), high.data()}(i);
   }
 
   template <class Profile>
@@ -279,26 +299,25 @@ void compare_state(const TileState& a, const TileState& b, const PlaceView& view
   CHECK(same(a.table.near_coefficients, b.table.near_coefficients, CoreGrid::table_size));
 }
 
-void compare_priors(const Scene& scene, const std::vector<double>& x, bool internal,
-                    const ParameterState& state) {
-  const ParameterView map = scene.parameters().view();
-  const auto n = at(map.n_free);
-  std::vector<double> g(n, 0.0), shared(n, 0.0), h(n * n, 0.0), shared_h(n * n, 0.0);
-  scene.parameters().add_priors(x, internal, state, g,
-                                [&](int i, int j, double v) { h[at(i) * n + at(j)] += v; });
-  for (int i = 0; i < map.n_free; ++i) {
-    add_prior(map, i, x.data(), internal, state.natural.data(), shared.data(),
-              [&](int a, int b, double v) { shared_h[at(a) * n + at(b)] += v; });
-    CHECK(same(prior_chi2(map, i, state.natural.data()), scene.parameters().prior_chi2(state, i)));
-    double low, high;
-    step_limits(map, i, x[at(i)], low, high);
-    const double step = scene.parameters().max_step()[at(i)];
-    if (internal) {
-      CHECK(same(low, std::max(scene.parameters().lower()[at(i)] - x[at(i)], -step)));
-      CHECK(same(high, std::min(scene.parameters().upper()[at(i)] - x[at(i)], step)));
-    }
+// Priors and steps of scene s of the batch.
+void compare_priors(const Device& device, const FlatScenes& flat, int s, const ParameterMap& map,
+                    const std::vector<double>& x, bool internal, const ParameterState& state) {
+  const std::size_t n = x.size(), first = at(flat.free_start[at(s)]);
+  std::vector<double> g(n, 0.0), h(n * n, 0.0);
+  map.add_priors(x, internal, state, g, [&](int i, int j, double v) {
+    h[at(std::max(i, j)) * n + at(std::min(i, j))] += v;
+  });
+  double chi2 = 0.0;
+  for (std::size_t i = 0; i < n; ++i) {
+    chi2 += map.prior_chi2(state, static_cast<int>(i));
+    if (!internal) continue;
+    const double step = map.max_step()[i];
+    CHECK(same(device.low[first + i], std::max(map.lower()[i] - x[i], -step)));
+    CHECK(same(device.high[first + i], std::min(map.upper()[i] - x[i], step)));
   }
-  CHECK(same(shared.data(), g.data(), n) && same(shared_h.data(), h.data(), n * n));
+  CHECK(same(device.prior_chi2[at(s)], chi2));
+  CHECK(same(&device.gradient[first], g.data(), n));
+  CHECK(same(&device.curvature[device.curvature_start[at(s)]], h.data(), n * n));
 }
 
 void check_batch(int n_scenes, int size, bool internal) {
@@ -334,7 +353,7 @@ void check_batch(int n_scenes, int size, bool internal) {
     CHECK(same(&device.slots[at(slot)], parameters.slots.data(), parameters.slots.size()));
     CHECK(same(&device.coefficients[at(flat.row_start[at(slot)])], parameters.coefficients.data(),
                parameters.coefficients.size()));
-    compare_priors(scene, x, internal, parameters);
+    compare_priors(device, flat, s, scene.parameters(), x, internal, parameters);
     std::vector<TileState> states;
     std::vector<Chain> chains;
     std::vector<TilePlace> places;

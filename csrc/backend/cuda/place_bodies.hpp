@@ -40,6 +40,14 @@ struct Placement {
   double* core_sums = nullptr;   // [cores][n_sums][n_kappa]
 };
 
+// Where priors are added up, per scene: dense and by their lower triangles.
+struct PriorSums {
+  double* chi2 = nullptr;                        // [scenes]
+  double* gradient = nullptr;                    // [n_free]
+  double* curvature = nullptr;                   // [curvature_start of all] J^T W J, [n][n] each
+  const std::size_t* curvature_start = nullptr;  // [scenes + 1]
+};
+
 inline constexpr int core_sums_size = CoreGrid::n_sums * CoreGrid::n_kappa;  // doubles a core
 
 JL_ISA_BEGIN
@@ -71,6 +79,35 @@ struct SlotBody {
   JL_HD void operator()(int slot) const {
     p.slots[slot] = slot_value(p.map, slot, p.values, p.natural, p.internal, p.coefficients);
   }
+};
+
+// Adds a scene's priors at its natural values.
+struct PriorBody {
+  Placement p;
+  PriorSums sums;
+
+  JL_HD void operator()(int scene) const {
+    const int begin = p.free_start[scene], end = p.free_start[scene + 1], n = end - begin;
+    double* curvature = sums.curvature + sums.curvature_start[scene];
+    double chi2 = 0.0;
+    for (int i = begin; i < end; ++i) {
+      chi2 += prior_chi2(p.map, i, p.natural);
+      add_prior(p.map, i, p.values, p.internal, p.natural, sums.gradient,
+                [&](int a, int b, double h) {
+                  const int row = (a > b ? a : b) - begin, column = (a > b ? b : a) - begin;
+                  curvature[row * n + column] += h;
+                });
+    }
+    sums.chi2[scene] += chi2;
+  }
+};
+
+// How far coordinate i may move in one step.
+struct StepBody {
+  Placement p;
+  double *low, *high;  // [n_free]
+
+  JL_HD void operator()(int i) const { step_limits(p.map, i, p.values[i], low[i], high[i]); }
 };
 
 // State, chain and the head of the radial table.
