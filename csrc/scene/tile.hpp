@@ -3,6 +3,7 @@
 // read. No ownership, so that the same structs serve any executor.
 #pragma once
 
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 
@@ -135,9 +136,9 @@ struct TransferView {
 };
 
 // Largest eigenvalue of a shape matrix: the major axis' scale squared, px^2.
-JL_INLINE double largest_eigenvalue(const double S[3]) {
+JL_HD JL_INLINE double largest_eigenvalue(const double S[3]) {
   const double half = 0.5 * (S[0] - S[2]);
-  return 0.5 * (S[0] + S[2]) + __builtin_sqrt(half * half + S[1] * S[1]);
+  return 0.5 * (S[0] + S[2]) + std::sqrt(half * half + S[1] * S[1]);
 }
 
 // What a tile's rendering depends on at one parameter vector (host-prepared, a few hundred bytes).
