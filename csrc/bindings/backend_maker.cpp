@@ -1,23 +1,74 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "bindings/backend_maker.hpp"
 
+#include <atomic>
+#include <charconv>
+#include <string_view>
+#include <utility>
+
 #include "backend/cpu/cpu_backend.hpp"
 #include "backend/emulated/emulated_backend.hpp"
 #include "base/error.hpp"
 
 namespace jointlight {
+namespace {
 
-BackendMaker backend_maker(const std::string& name, int n_threads, std::size_t field_bytes) {
-  require(name == "cpu" || name == "cuda-emulated", "backend = '", name,
-          "', allowed: 'cpu', 'cuda-emulated'");
-  if (name == "cuda-emulated") {
-    return [](std::shared_ptr<const Scene> scene) {
-      return make_emulated_backend(std::move(scene));
+std::atomic<const CudaMaker*> cuda_maker{nullptr};
+
+// N of "cuda:N", 0 of "cuda", -1 of anything else.
+int cuda_device(std::string_view name) {
+  if (!name.starts_with("cuda")) return -1;
+  if (name == "cuda") return 0;
+  if (name[4] != ':') return -1;
+  int device = -1;
+  const char* end = name.data() + name.size();
+  const auto [stop, error] = std::from_chars(name.data() + 5, end, device);
+  return error == std::errc() && stop == end ? device : -1;
+}
+
+std::pair<CudaMaker, int> checked_cuda(const std::string& name) {
+  const int device = cuda_device(name);
+  require(device >= 0, "backend = '", name, "', allowed: 'cpu', 'cuda', 'cuda:N'");
+  const CudaMaker* make = cuda_maker.load();
+  require(make != nullptr, "backend = '", name, "': the CUDA module is not loaded");
+  return {*make, device};
+}
+
+}  // namespace
+
+void set_cuda_maker(const CudaMaker* maker) { cuda_maker.store(maker); }
+
+BackendMaker backend_maker(const std::string& name, int n_threads, std::size_t memory_bytes) {
+  if (name == "cpu") {
+    return [=](std::shared_ptr<const Scene> scene) {
+      return make_cpu_backend(std::move(scene), n_threads, memory_bytes);
     };
   }
+  if (name == "cuda-emulated") {
+    return
+        [](std::shared_ptr<const Scene> scene) { return make_emulated_backend(std::move(scene)); };
+  }
+  const auto [make, device] = checked_cuda(name);
   return [=](std::shared_ptr<const Scene> scene) {
-    return make_cpu_backend(std::move(scene), n_threads, field_bytes);
+    return make.backend(std::move(scene), device, memory_bytes);
   };
+}
+
+std::vector<std::unique_ptr<Evaluator>> make_evaluators(const std::string& name) {
+  std::vector<std::unique_ptr<Evaluator>> made;
+  if (name == "cpu") return made;
+  constexpr int each = 2;
+  if (name == "cuda-emulated") {
+    for (int k = 0; k < each; ++k) made.push_back(make_emulated_evaluator());
+    return made;
+  }
+  const auto [make, device] = checked_cuda(name);
+  const int first = name == "cuda" ? 0 : device;
+  const int end = name == "cuda" ? make.n_devices() : device + 1;
+  for (int d = first; d < end; ++d) {
+    for (int k = 0; k < each; ++k) made.push_back(make.evaluator(d));
+  }
+  return made;
 }
 
 }  // namespace jointlight

@@ -2,6 +2,7 @@
 // fit_scenes and fit_stamps: many fits in one call, the GIL released.
 #include <optional>
 
+#include "bindings/backend_maker.hpp"
 #include "bindings/batch_columns.hpp"
 #include "bindings/bindings.hpp"
 #include "bindings/fit_dicts.hpp"
@@ -15,7 +16,10 @@ namespace {
 // interrupt, which only stops.
 py::dict run(BatchColumns& columns, const std::vector<std::int64_t>& n_pixels, int n_threads,
              const std::function<BatchJob(std::size_t)>& job, const LMOptions& lm,
-             const py::object& callback) {
+             const py::object& callback, const std::string& backend) {
+  const auto made = make_evaluators(backend);
+  std::vector<Evaluator*> evaluators;
+  for (const auto& evaluator : made) evaluators.push_back(evaluator.get());
   std::optional<py::error_already_set> raised;
   const auto poll = [&](std::size_t done) {
     const py::gil_scoped_acquire gil;
@@ -33,14 +37,15 @@ py::dict run(BatchColumns& columns, const std::vector<std::int64_t>& n_pixels, i
   };
   {
     const py::gil_scoped_release release;
-    run_batch(n_pixels, n_threads, job, lm, poll, columns.output);
+    run_batch(n_pixels, n_threads, job, lm, poll, columns.output, evaluators);
   }
   if (raised) throw py::error_already_set(*raised);
   return columns.finish();
 }
 
 py::dict fit_scenes(const py::list& scenes, const py::list& starts, const py::dict& options,
-                    int n_threads, bool covariance, const py::object& callback) {
+                    int n_threads, bool covariance, const py::object& callback,
+                    const std::string& backend) {
   // The list may change while the GIL is not held.
   std::vector<std::shared_ptr<const Scene>> compiled;
   std::vector<std::vector<double>> start;
@@ -62,13 +67,13 @@ py::dict fit_scenes(const py::list& scenes, const py::list& starts, const py::di
   const LMOptions lm = read_options(options);
   BatchColumns columns(sizes, covariance, lm.covariance_max_size);
   const auto job = [&](std::size_t i) { return BatchJob{compiled[i], start[i]}; };
-  return run(columns, n_pixels, n_threads, job, lm, callback);
+  return run(columns, n_pixels, n_threads, job, lm, callback, backend);
 }
 
 py::dict fit_stamps(const SceneSpec& kind, const py::list& images, const Array& start,
                     const py::object& lower, const py::object& upper, const py::object& constants,
                     const py::dict& options, int n_threads, bool covariance,
-                    const py::object& callback) {
+                    const py::object& callback, const std::string& backend) {
   const auto n_free = static_cast<std::size_t>(kind.parameters.n_free);
   const auto n_slots = static_cast<std::size_t>(kind.parameters.n_slots);
   check_shape("start", start, {-1, kind.parameters.n_free});
@@ -105,7 +110,7 @@ py::dict fit_stamps(const SceneSpec& kind, const py::list& images, const Array& 
     return BatchJob{std::make_shared<const Scene>(stamp_spec(kind, stamps.of(i), own)),
                     {own.start, own.start + n_free}};
   };
-  return run(columns, n_pixels, n_threads, job, lm, callback);
+  return run(columns, n_pixels, n_threads, job, lm, callback, backend);
 }
 
 }  // namespace
@@ -124,12 +129,13 @@ void bind_batch(py::module_& m) {
       "Name, sentence and success of each status code of many fits.");
   m.def("fit_scenes", &fit_scenes, "Fit many compiled scenes.", py::arg("scenes"),
         py::arg("starts"), py::arg("options") = py::dict(), py::arg("n_threads") = 0,
-        py::arg("covariance") = false, py::arg("callback") = py::none());
+        py::arg("covariance") = false, py::arg("callback") = py::none(),
+        py::arg("backend") = "cpu");
   m.def("fit_stamps", &fit_stamps, "Fit many objects of one kind, given as arrays.",
         py::arg("template"), py::arg("images"), py::arg("start"), py::arg("lower") = py::none(),
         py::arg("upper") = py::none(), py::arg("constants") = py::none(),
         py::arg("options") = py::dict(), py::arg("n_threads") = 0, py::arg("covariance") = false,
-        py::arg("callback") = py::none());
+        py::arg("callback") = py::none(), py::arg("backend") = "cpu");
 }
 
 }  // namespace jointlight

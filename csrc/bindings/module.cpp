@@ -15,5 +15,6 @@ PYBIND11_MODULE(_core, m, pybind11::mod_gil_not_used()) {
   jointlight::bind_builder(m);
   jointlight::bind_scene(m);
   jointlight::bind_stages(m);
+  jointlight::bind_backends(m);
   jointlight::bind_batch(m);
 }

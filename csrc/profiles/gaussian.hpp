@@ -22,7 +22,7 @@ struct Gaussian {
   struct Constants {};
   struct MeanTable {};
 
-  static Constants prepare(const double* /*shape*/) { return {}; }
+  JL_HD static Constants prepare(const double* /*shape*/) { return {}; }
 
   // I at R2 = R^2 and dI/dR2
   template <class T>

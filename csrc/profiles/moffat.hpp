@@ -26,7 +26,7 @@ struct Moffat {
   };
   struct MeanTable {};
 
-  static Constants prepare(const double* shape) { return {shape[0]}; }
+  JL_HD static Constants prepare(const double* shape) { return {shape[0]}; }
 
   // I at R2 = R^2, dI/dR2, dI/dbeta
   template <class T>

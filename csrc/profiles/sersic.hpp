@@ -26,9 +26,9 @@ struct Sersic {
     double half_inv_n;  // 1 / (2n)
   };
 
-  static Constants prepare(const double* shape) { return prepare_index(shape[0]); }
+  JL_HD static Constants prepare(const double* shape) { return prepare_index(shape[0]); }
 
-  static Constants prepare_index(double n) {
+  JL_HD static Constants prepare_index(double n) {
     const SersicB b = sersic_b(n);
     return {n, b.b, b.d_n, 0.5 / n};
   }
@@ -223,7 +223,7 @@ struct SersicOfIndex {
   using Constants = Sersic::Constants;
   using MeanTable = Sersic::MeanTable;
 
-  static Constants prepare(const double* /*shape*/) { return Sersic::prepare_index(index); }
+  JL_HD static Constants prepare(const double* /*shape*/) { return Sersic::prepare_index(index); }
 
   template <class T>
   JL_HD JL_INLINE static void brightness(const Constants& c, T R2, T& value, T& d_r2,

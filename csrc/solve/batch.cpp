@@ -12,6 +12,7 @@
 
 #include "backend/cpu/cpu_backend.hpp"
 #include "backend/cpu/thread_pool.hpp"
+#include "solve/batch_rounds.hpp"
 #include "solve/linear_solver.hpp"
 #include "solve/scene_fit.hpp"
 
@@ -21,11 +22,18 @@ namespace {
 constexpr double nan = std::numeric_limits<double>::quiet_NaN();
 constexpr double poll_interval = 0.2;  // seconds
 
-Plan make_plan(std::shared_ptr<const Scene> scene, std::unique_ptr<Backend>& backend) {
+using MakeBackend = std::function<std::unique_ptr<Backend>(std::shared_ptr<const Scene>)>;
+
+std::unique_ptr<Backend> on_one_thread(std::shared_ptr<const Scene> scene) {
+  return make_cpu_backend(std::move(scene), 1);
+}
+
+Plan make_plan(std::shared_ptr<const Scene> scene, const MakeBackend& make,
+               std::unique_ptr<Backend>& backend) {
   Plan plan;
   plan.layout = std::make_shared<const NormalLayout>(*scene);
   backend.reset();  // its memory serves the next one
-  backend = make_cpu_backend(scene, 1);
+  backend = make(scene);
   plan.scene = std::move(scene);
   plan.backend = backend.get();
   return plan;
@@ -97,14 +105,15 @@ class Batch {
         const BatchPoll& poll, BatchOutput& output)
       : job_(job), options_(options), poll_(poll), output_(output) {}
 
-  void run_one(std::size_t i, int worker) noexcept {
+  // `first`: makes the backend of the first plan.
+  void run_one(std::size_t i, int worker, const MakeBackend& first) noexcept {
     if (stopped_.load(std::memory_order_relaxed)) {
       output_.status[i] = static_cast<std::int8_t>(Status::interrupted);
       return;
     }
     const auto begin = Clock::now();
     try {
-      fit(i, worker);
+      fit(i, worker, first);
     } catch (const Interrupt&) {
       output_.status[i] = static_cast<std::int8_t>(Status::interrupted);
     } catch (const std::invalid_argument& error) {
@@ -145,7 +154,7 @@ class Batch {
     }
   }
 
-  void fit(std::size_t i, int worker) {
+  void fit(std::size_t i, int worker, const MakeBackend& first) {
     BatchJob job = job_(i);
     for (std::size_t k = 0; k < job.start.size(); ++k) {
       if (!std::isfinite(job.start[k])) {
@@ -158,9 +167,9 @@ class Batch {
       if (stopped_.load(std::memory_order_relaxed)) throw Interrupt();
     };
     const auto replan = [&](std::shared_ptr<const Scene> scene) {
-      return make_plan(std::move(scene), backend);
+      return make_plan(std::move(scene), &on_one_thread, backend);
     };
-    store(i, fit_scene(make_plan(std::move(job.scene), backend), job.start, {}, options_,
+    store(i, fit_scene(make_plan(std::move(job.scene), first, backend), job.start, {}, options_,
                        on_progress, replan));
   }
 
@@ -205,6 +214,33 @@ class Batch {
   Clock::time_point last_poll_ = Clock::now();
 };
 
+// As many at a time as the evaluators take.
+void run_together(std::span<const std::size_t> order, std::span<const std::int64_t> sizes,
+                  int n_threads, std::span<Evaluator* const> evaluators, Batch& batch) {
+  std::size_t capacity = 0;
+  for (const Evaluator* evaluator : evaluators) capacity += evaluator->capacity();
+  // Of each evaluator: plenty for a device, and few enough stacks for the system's number of maps.
+  constexpr std::size_t most_fits = 4096;
+  const std::size_t most = most_fits * evaluators.size();
+  constexpr int nobody = -1;  // no fit's own thread: the caller polls between the rounds
+  for (std::size_t first = 0; first < order.size();) {
+    std::size_t last = first, pixels = 0;
+    while (last < order.size() && (last == first || (last - first < most && pixels < capacity))) {
+      pixels += static_cast<std::size_t>(std::max<std::int64_t>(sizes[order[last]], 1));
+      ++last;
+    }
+    run_in_rounds(
+        last - first, n_threads, evaluators,
+        [&](std::size_t k, const SharedBackend& shared) {
+          batch.run_one(order[first + k], nobody, [&](std::shared_ptr<const Scene> scene) {
+            return shared(k, std::move(scene));
+          });
+        },
+        [&] { batch.poll(0); });
+    first = last;
+  }
+}
+
 }  // namespace
 
 BatchStatus batch_status(int code) {
@@ -226,7 +262,7 @@ BatchStatus batch_status(int code) {
 
 void run_batch(std::span<const std::int64_t> sizes, int n_threads,
                const std::function<BatchJob(std::size_t)>& job, const LMOptions& options,
-               const BatchPoll& poll, BatchOutput& output) {
+               const BatchPoll& poll, BatchOutput& output, std::span<Evaluator* const> evaluators) {
   const std::size_t n = sizes.size();
   for (std::size_t i = 0; i < n; ++i) {
     output.chi2[i] = nan;
@@ -249,9 +285,15 @@ void run_batch(std::span<const std::int64_t> sizes, int n_threads,
                      [&](std::size_t a, std::size_t b) { return sizes[a] > sizes[b]; });
   }
   Batch batch(job, options, poll, output);
+  if (!evaluators.empty()) {
+    run_together(order, sizes, n_threads, evaluators, batch);
+    return;
+  }
   parallel_for(
       static_cast<int>(n), n_threads,
-      [&](int k, int worker) { batch.run_one(order[static_cast<std::size_t>(k)], worker); },
+      [&](int k, int worker) {
+        batch.run_one(order[static_cast<std::size_t>(k)], worker, &on_one_thread);
+      },
       [&] { batch.poll(0); });
 }
 

@@ -12,6 +12,7 @@
 #include <string_view>
 #include <vector>
 
+#include "backend/evaluator.hpp"
 #include "scene/scene.hpp"
 #include "solve/options.hpp"
 #include "solve/result.hpp"
@@ -61,8 +62,10 @@ using BatchPoll = std::function<bool(std::size_t)>;
 
 // The same outcome for any number of threads. `job` is called by all of them. `sizes`: [n] pixels;
 // several threads begin with the largest object, so that none is left alone with it in the end.
+// With evaluators, fits go side by side and are evaluated together; threads do the rest.
 void run_batch(std::span<const std::int64_t> sizes, int n_threads,
                const std::function<BatchJob(std::size_t)>& job, const LMOptions& options,
-               const BatchPoll& poll, BatchOutput& output);
+               const BatchPoll& poll, BatchOutput& output,
+               std::span<Evaluator* const> evaluators = {});
 
 }  // namespace jointlight

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -20,6 +21,7 @@ __all__ = [
     "check_precision",
     "cuda_module",
     "environment_threads",
+    "ready_backend",
 ]
 
 Precision = Literal["float64", "mixed"]
@@ -115,6 +117,44 @@ def cuda_module() -> ModuleType:
     return module
 
 
+def ready_backend(name: object) -> str:
+    """A backend that was asked for, ready to compute.
+
+    Parameters
+    ----------
+    name : object
+        What the user passed: "auto", "cpu", "cuda", or "cuda:1" and so on for another device.
+
+    Returns
+    -------
+    str
+        The name as the core takes it.
+
+    Raises
+    ------
+    InvalidInput
+        If there is no such backend.
+    BackendUnavailable
+        If it cannot be used here; the reason says why and what to install.
+    """
+    if not (isinstance(name, str) and _BACKEND.fullmatch(name)):
+        raise invalid("backend", name, "'auto', 'cpu', 'cuda' or 'cuda:N', N the device's number")
+    if not name.startswith("cuda") or name == "cuda-emulated":
+        return "cpu" if name == "auto" else name
+    module = cuda_module()
+    devices = module.probe()["devices"]
+    if int(name.partition(":")[2] or 0) >= len(devices):
+        raise BackendUnavailable(name, f"this machine has {len(devices)} CUDA devices")
+    from jointlight import _core
+
+    _core.use_cuda(module.backend_maker())
+    return name
+
+
+# "cuda-emulated" is the device's code run on the host: slow, for tests.
+_BACKEND = re.compile(r"auto|cpu|cuda(:\d{1,3})?|cuda-emulated")
+
+
 def environment_threads() -> int:
     """Number of threads the environment's ``JOINTLIGHT_NUM_THREADS`` asks for.
 
@@ -163,13 +203,7 @@ def _cuda() -> Backend:
     }
     if reason := _why_no_device(found):
         return Backend(name="cuda", available=False, reason=reason, details=details)
-    # The devices are there and the module runs on them, but no fit does yet.
-    return Backend(
-        name="cuda",
-        available=False,
-        reason="this version fits on the CPU only; the CUDA module evaluates profiles",
-        details=details,
-    )
+    return Backend(name="cuda", available=True, details=details)
 
 
 def _import_cuda() -> tuple[ModuleType | None, str]:

@@ -243,7 +243,7 @@ def test_what_the_core_is_given(both: TargetImageList, recorder: Recorder) -> No
     sky = joint("flat sky", target=both, name="sky", I0=1.0)
     model = Group([galaxy, star, sky], target=both, name="all")
     compiled = scene.compile(model, n_threads=1, tolerance=1e-5)
-    assert recorder.options == {"n_threads": 1, "tolerance": 1e-5}
+    assert recorder.options == {"n_threads": 1, "tolerance": 1e-5, "backend": "cpu"}
     assert len(recorder.images) == 2
     assert len(recorder.psfs) == 2  # one an image, shared by galaxy and star
     assert [tile[0] for tile in recorder.tiles] == ["sersic"] * 2 + ["point"] + ["flat_sky"] * 2
@@ -280,10 +280,10 @@ def test_threads_from_the_environment(
     model = Gaussian(target=r, **values_for(Gaussian))
     monkeypatch.delenv("JOINTLIGHT_NUM_THREADS", raising=False)
     scene.compile(model)
-    assert recorder.options == {"n_threads": 0}
+    assert recorder.options == {"n_threads": 0, "backend": "cpu"}
     monkeypatch.setenv("JOINTLIGHT_NUM_THREADS", "3")
     scene.compile(model)
-    assert recorder.options == {"n_threads": 3}
+    assert recorder.options == {"n_threads": 3, "backend": "cpu"}
     monkeypatch.setenv("JOINTLIGHT_NUM_THREADS", "many")
     with pytest.raises(InvalidInput, match="'many'"):
         scene.compile(model)

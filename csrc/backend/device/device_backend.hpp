@@ -14,12 +14,12 @@ template <class Exec>
 class DeviceBackend final : public Backend {
  public:
   DeviceBackend(std::shared_ptr<const Scene> scene, Exec exec, std::size_t work_bytes)
-      : scene_(std::move(scene)), exec_(std::move(exec)), engine_(exec_, one(), scene_->precision(),
-                                                                 work_bytes) {}
+      : scene_(std::move(scene)),
+        exec_(std::move(exec)),
+        engine_(exec_, one(), scene_->precision(), work_bytes) {}
 
   void render(std::span<const TileState> states, int image, double* out) override {
-    draw(states);
-    engine_.sum(false);
+    evaluate(states, false);
     engine_.download_model(image, out);
   }
 
@@ -43,14 +43,12 @@ class DeviceBackend final : public Backend {
   }
 
   void chi2(std::span<const TileState> states, std::span<double> per_tile) override {
-    draw(states);
-    engine_.sum(false);
+    evaluate(states, false);
     engine_.download_chi2(per_tile);
   }
 
   void linearize(std::span<const TileState> states, LaneSums& sums) override {
-    draw(states);
-    engine_.sum(true);
+    evaluate(states, true);
     sums.blocks.resize(scene_->pairs().size() * n_block);
     sums.gradients.resize(states.size() * n_lanes);
     sums.chi2.resize(states.size());
@@ -70,6 +68,10 @@ class DeviceBackend final : public Backend {
   void draw(std::span<const TileState> states) {
     engine_.upload(states);
     engine_.draw();
+  }
+  void evaluate(std::span<const TileState> states, bool derivatives) {
+    engine_.upload(states);
+    engine_.evaluate(derivatives);
   }
 
   std::shared_ptr<const Scene> scene_;

@@ -48,7 +48,7 @@ class DeviceEngine {
     arena_.send();
   }
 
-  const DevicePlan& plan() const { return plan_; }
+  std::size_t n_pairs() const { return at(n_pairs_); }
 
   // States with their radial tables, as the host made them.
   void upload(std::span<const TileState> states) {
@@ -75,6 +75,14 @@ class DeviceEngine {
     }
     exec_.upload(tables_.data(), host_tables_.data(), host_tables_.size());
     exec_.upload(states_.data(), host_states_.data(), host_states_.size());
+  }
+
+  // Lanes of all tiles, then all sums.
+  void evaluate(bool derivatives) {
+    exec_.replay(derivatives ? 1 : 0, [&] {
+      draw();
+      sum(derivatives);
+    });
   }
 
   void draw() {

@@ -4,11 +4,13 @@
 #include <memory>
 
 #include "backend/backend.hpp"
+#include "backend/evaluator.hpp"
 
 namespace jointlight {
 
 // The device's backend on the host, thread by thread: slow, for tests of the device's code where
 // there is no device.
 std::unique_ptr<Backend> make_emulated_backend(std::shared_ptr<const Scene> scene);
+std::unique_ptr<Evaluator> make_emulated_evaluator();
 
 }  // namespace jointlight

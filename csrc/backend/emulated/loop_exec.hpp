@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// A device that is the host: bodies run in a plain loop. What holds here of the device's maths holds
-// there.
+// A device that is the host: bodies run in a plain loop. What holds here of the device's maths
+// holds there.
 #pragma once
 
 #include <cstddef>
@@ -42,6 +42,12 @@ class LoopExec {
       for (int inner = 0; inner < n_inner; ++inner) body(outer, inner);
     }
   }
+
+  template <class Work>
+  void replay(int, const Work& work) {
+    work();
+  }
+  void forget() {}
 
   static const char* name() { return "cuda-emulated"; }
 };

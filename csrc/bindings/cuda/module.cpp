@@ -7,7 +7,9 @@
 #include <span>
 #include <string>
 
+#include "backend/cuda/cuda_backend.hpp"
 #include "backend/cuda/probe.hpp"
+#include "bindings/backend_maker.hpp"
 
 namespace py = pybind11;
 namespace cuda = jointlight::cuda;
@@ -62,6 +64,13 @@ py::tuple brightness(const std::string& profile, const Array& shape, const Array
   return py::make_tuple(value, d_r2, d_shape);
 }
 
+// For _core's use_cuda().
+py::capsule backend_maker() {
+  static const jointlight::CudaMaker maker{&cuda::make_cuda_backend, &cuda::make_cuda_evaluator,
+                                           &cuda::device_count};
+  return py::capsule(static_cast<const void*>(&maker), jointlight::cuda_maker_name);
+}
+
 }  // namespace
 
 PYBIND11_MODULE(_cuda, m) {
@@ -69,6 +78,7 @@ PYBIND11_MODULE(_cuda, m) {
   py::register_exception<cuda::CudaError>(m, "CudaError", PyExc_RuntimeError).attr("__doc__") =
       "What the CUDA runtime reported: no driver or device, or a call that failed.";
   m.def("probe", &probe, "Driver, runtime and devices; why there is nothing to use.");
+  m.def("backend_maker", &backend_maker, "What makes backends, for the core.");
   m.def("architectures", &cuda::architectures, "Compute architectures the module was built for.");
   m.def("profiles", &cuda::profiles, "Names of the profiles the module was built with.");
   m.def("brightness", &brightness, py::arg("profile"), py::arg("shape"), py::arg("r2"),

@@ -60,13 +60,22 @@ class CompiledFit:
         Threads.
     precision : {"float64", "mixed"}, optional
         Of derivatives, see `jointlight.scene.compile`.
+    backend : str, optional
+        What to compute on, see `jointlight.scene.compile`.
     """
 
     def __init__(
-        self, model: Model, *, n_threads: int | None = None, precision: Precision = "float64"
+        self,
+        model: Model,
+        *,
+        n_threads: int | None = None,
+        precision: Precision = "float64",
+        backend: str = "auto",
     ) -> None:
         self.model = model
-        self.scene = scenes.compile(model, n_threads=n_threads, precision=precision)
+        self.scene = scenes.compile(
+            model, n_threads=n_threads, precision=precision, backend=backend
+        )
 
     @property
     def start(self) -> FloatArray:

@@ -80,6 +80,8 @@ class Iter:
         Threads, as for `LM`.
     precision : {"float64", "mixed"}, optional
         As for `LM`.
+    backend : str, optional
+        As for `LM`.
     progress : bool, optional
         Force the progress bar on or off.
     callback : callable, optional
@@ -101,6 +103,7 @@ class Iter:
         options: LMOptions | None = None,
         n_threads: int | None = None,
         precision: Precision = "float64",
+        backend: str = "auto",
         progress: bool | None = None,
         callback: Callable[[Mapping[str, Any]], bool | None] | None = None,
         scale_covariance: bool | None = None,
@@ -122,6 +125,7 @@ class Iter:
         self.options = options or LMOptions()
         self.n_threads = n_threads
         self.precision = precision
+        self.backend = backend
         self.progress = progress
         self.callback = callback
         self.scale_covariance = scale_covariance
@@ -137,7 +141,9 @@ class Iter:
         """
         start = time.perf_counter()
         ensure_initialized(self.model)
-        compiled = CompiledFit(self.model, n_threads=self.n_threads, precision=self.precision)
+        compiled = CompiledFit(
+            self.model, n_threads=self.n_threads, precision=self.precision, backend=self.backend
+        )
         blocks = make_blocks(compiled.scene, check_blocks(self.model, self.blocks), self.shared)
         reporter = Reporter(
             name=self.model.name, verbose=min(int(self.verbose), 1), progress=self.progress,

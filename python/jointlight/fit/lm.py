@@ -55,6 +55,8 @@ class LM:
     precision : {"float64", "mixed"}, optional
         "mixed": derivatives in float32, images and all sums in float64. Half the memory, and
         faster where registers are short, to the same answer (less than 0.01 sigma away).
+    backend : str, optional
+        "cpu", "cuda", or "cuda:N" for device N; "auto" is the CPU.
     progress : bool, optional
         Force the progress bar on or off.
     callback : callable, optional
@@ -85,6 +87,7 @@ class LM:
         options: LMOptions | None = None,
         n_threads: int | None = None,
         precision: Precision = "float64",
+        backend: str = "auto",
         progress: bool | None = None,
         callback: Callback | None = None,
         scale_covariance: bool | None = None,
@@ -111,6 +114,7 @@ class LM:
         self.verbose = verbose
         self.n_threads = n_threads
         self.precision = precision
+        self.backend = backend
         self.progress = progress
         self.callback = callback
         self.scale_covariance = scale_covariance
@@ -124,7 +128,9 @@ class LM:
             The outcome; one that did not converge is returned, not raised.
         """
         ensure_initialized(self.model)
-        compiled = CompiledFit(self.model, n_threads=self.n_threads, precision=self.precision)
+        compiled = CompiledFit(
+            self.model, n_threads=self.n_threads, precision=self.precision, backend=self.backend
+        )
         reporter = Reporter(
             name=self.model.name,
             verbose=self.verbose,
@@ -233,6 +239,7 @@ def options_from(settings: Mapping[str, Any]) -> dict[str, Any]:
         *limits,
         "n_threads",
         "precision",
+        "backend",
         "scale_covariance",
     )
     for name in settings:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from jointlight.backends import check_precision, environment_threads
+from jointlight.backends import check_precision, environment_threads, ready_backend
 from jointlight.errors import InvalidInput, did_you_mean, invalid
 
 __all__ = [
@@ -183,7 +183,7 @@ def check_arguments(arguments: Mapping[str, Any]) -> None:
     ----------
     arguments : mapping
         ``model``, ``verbose``, ``time_limit``, ``options``, ``n_threads``, ``precision``,
-        ``callback``, ``progress`` and ``scale_covariance``, as passed;
+        ``backend``, ``callback``, ``progress`` and ``scale_covariance``, as passed;
         ``component_time_limit`` where there is one.
     """
     model, verbose = arguments["model"], arguments["verbose"]
@@ -204,6 +204,7 @@ def check_arguments(arguments: Mapping[str, Any]) -> None:
     else:
         check_count("n_threads", arguments["n_threads"])
     check_precision(arguments["precision"])
+    ready_backend(arguments["backend"])
     if not (arguments["callback"] is None or callable(arguments["callback"])):
         raise invalid("callback", arguments["callback"], "a function, or None")
     for name in ("progress", "scale_covariance"):

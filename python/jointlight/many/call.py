@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Never
 import numpy as np
 from numpy.typing import NDArray
 
-from jointlight.backends import check_precision, environment_threads
+from jointlight.backends import check_precision, environment_threads, ready_backend
 from jointlight.errors import Described, InvalidInput, invalid, warn_user
 from jointlight.fit.options import (
     LMOptions,
@@ -130,8 +130,9 @@ def fit_many(
     scale_covariance : bool, optional
         Scale errors by chi2/dof, object by object. By default they are, with a warning, where no
         noise is known.
-    backend : {"auto", "cpu"}, optional
-        What to compute on.
+    backend : str, optional
+        "cpu", "cuda", or "cuda:N" for device N; "auto" is the CPU. On a device all fits go side by
+        side, so that an object's time and time limit are those of all that run with it.
 
     Returns
     -------
@@ -161,6 +162,7 @@ def fit_many(
         "n_threads": environment_threads() if n_threads is None else int(n_threads),
         "covariance": bool(covariance),
         "precision": check_precision(precision),
+        "backend": ready_backend(backend),
     }
     if hasattr(models, "leaves"):
         results = _fit_template(models, given, scale_covariance, progress, how)
@@ -217,8 +219,6 @@ def _options(options: LMOptions | None, given: Mapping[str, Any]) -> LMOptions:
 def _check(arguments: Mapping[str, Any]) -> None:
     if arguments["n_threads"] is not None:
         check_count("n_threads", arguments["n_threads"])
-    if arguments["backend"] not in ("auto", "cpu"):
-        raise invalid("backend", arguments["backend"], "'auto' or 'cpu'")
     for name in ("covariance", "update"):
         if not isinstance(arguments[name], bool | np.bool_):
             raise invalid(name, arguments[name], "True or False")

@@ -255,10 +255,16 @@ class Model(metaclass=_Factory):
         n_threads: int | None = None,
         tolerance: float | None = None,
         precision: Precision = "float64",
+        backend: str = "auto",
     ) -> Scene:
         """Flatten into the tables the core works on; see `jointlight.scene.compile`."""
         return scenes.compile(
-            self, images=images, n_threads=n_threads, tolerance=tolerance, precision=precision
+            self,
+            images=images,
+            n_threads=n_threads,
+            tolerance=tolerance,
+            precision=precision,
+            backend=backend,
         )
 
     def image(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from jointlight.backends import check_precision
+from jointlight.backends import check_precision, ready_backend
 from jointlight.errors import InvalidInput, JointlightError, JointlightWarning
 from jointlight.image import calibrations_in_use
 from jointlight.image.placement import same_position
@@ -104,6 +104,7 @@ def compile(  # one word for one thing throughout the package
     n_threads: int | None = None,
     tolerance: float | None = None,
     precision: Precision = "float64",
+    backend: str = "auto",
 ) -> Scene:
     """Compile a model for drawing and fitting.
 
@@ -122,13 +123,18 @@ def compile(  # one word for one thing throughout the package
         default where left out.
     precision : {"float64", "mixed"}, optional
         "mixed": derivatives in float32; images, chi2 and all sums in float64.
+    backend : str, optional
+        "cpu", "cuda", "cuda:N" for device N; "auto" is the CPU.
 
     Returns
     -------
     Scene
     """
     tables = flatten(model, images=images)
-    build: dict[str, Any] = {"n_threads": parse_threads(n_threads)}
+    build: dict[str, Any] = {
+        "n_threads": parse_threads(n_threads),
+        "backend": ready_backend(backend),
+    }
     if tolerance is not None:
         build["tolerance"] = _parse_tolerance(tolerance)
     tables.builder.set_precision(check_precision(precision))
@@ -402,9 +408,10 @@ def parse_threads(n_threads: int | None) -> int:
 
 def _parse_tolerance(tolerance: object) -> float:
     number = isinstance(tolerance, (int, float)) and not isinstance(tolerance, bool)
-    if not (number and 0.0 <= tolerance < 1.0):
+    value = float(tolerance) if isinstance(tolerance, (int, float)) else -1.0
+    if not (number and 0.0 <= value < 1.0):
         raise InvalidInput(
             f"tolerance = {tolerance!r} must be a number, at least 0 (one box) and below 1",
             argument="tolerance",
         )
-    return float(tolerance)
+    return value

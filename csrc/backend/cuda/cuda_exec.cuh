@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Runs the bodies of stages/device on a CUDA device, in order on one stream.
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include <algorithm>
+#include <cstddef>
+#include <map>
+#include <utility>
+
+#include "backend/cuda/memory.cuh"
+
+namespace jointlight::cuda {
+
+template <class Body>
+__global__ void run_body(Body body, int first, int n_inner) {
+  const int inner = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x);
+  if (inner < n_inner) body(first + static_cast<int>(blockIdx.y), inner);
+}
+
+class CudaExec {
+ public:
+  explicit CudaExec(int device) : device_(device) {
+    use();
+    JL_CUDA_CHECK(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking));
+  }
+  CudaExec(CudaExec&& other) noexcept
+      : device_(other.device_),
+        stream_(std::exchange(other.stream_, nullptr)),
+        graphs_(std::move(other.graphs_)) {
+    other.graphs_.clear();
+  }
+  CudaExec(const CudaExec&) = delete;
+  CudaExec& operator=(const CudaExec&) = delete;
+  CudaExec& operator=(CudaExec&&) = delete;
+  ~CudaExec() {
+    forget();
+    if (stream_ != nullptr) cudaStreamDestroy(stream_);
+  }
+
+  template <class T>
+  class Buffer {
+   public:
+    Buffer() = default;
+    explicit Buffer(std::size_t n) : n_(n) {
+      if (n > 0) JL_CUDA_CHECK(cudaMalloc(&data_, n * sizeof(T)));
+    }
+    ~Buffer() { cudaFree(data_); }
+    Buffer(Buffer&& other) noexcept
+        : data_(std::exchange(other.data_, nullptr)), n_(std::exchange(other.n_, 0)) {}
+    Buffer& operator=(Buffer&& other) noexcept {
+      std::swap(data_, other.data_);
+      std::swap(n_, other.n_);
+      return *this;
+    }
+    Buffer(const Buffer&) = delete;
+    Buffer& operator=(const Buffer&) = delete;
+    T* data() { return data_; }
+    std::size_t size() const { return n_; }
+
+   private:
+    T* data_ = nullptr;
+    std::size_t n_ = 0;
+  };
+
+  // Contents are zero.
+  template <class T>
+  Buffer<T> buffer(std::size_t n) {
+    use();
+    Buffer<T> made(n);
+    if (n > 0) JL_CUDA_CHECK(cudaMemsetAsync(made.data(), 0, n * sizeof(T), stream_));
+    return made;
+  }
+  template <class T>
+  void upload(T* to, const T* from, std::size_t n) {
+    if (n == 0) return;
+    use();
+    JL_CUDA_CHECK(cudaMemcpyAsync(to, from, n * sizeof(T), cudaMemcpyHostToDevice, stream_));
+  }
+  template <class T>
+  void download(T* to, const T* from, std::size_t n) {
+    if (n == 0) return;
+    use();
+    JL_CUDA_CHECK(cudaMemcpyAsync(to, from, n * sizeof(T), cudaMemcpyDeviceToHost, stream_));
+    JL_CUDA_CHECK(cudaStreamSynchronize(stream_));
+  }
+
+  // body(outer, inner) for all outer < n_outer, inner < n_inner, in any order.
+  template <class Body>
+  void run(int n_outer, int n_inner, const Body& body) {
+    if (n_outer <= 0 || n_inner <= 0) return;
+    use();
+    constexpr int most = 65535;  // of a grid's second dimension
+    const int threads = std::min(256, (n_inner + 31) / 32 * 32);
+    const auto blocks = static_cast<unsigned>((n_inner + threads - 1) / threads);
+    for (int first = 0; first < n_outer; first += most) {
+      const dim3 grid(blocks, static_cast<unsigned>(std::min(most, n_outer - first)));
+      run_body<<<grid, static_cast<unsigned>(threads), 0, stream_>>>(body, first, n_inner);
+      JL_CUDA_CHECK(cudaGetLastError());
+    }
+  }
+
+  // What `work` launches, recorded the first time as a graph and launched whole from then on. It
+  // may only launch, and always the same over the same memory; see forget().
+  template <class Work>
+  void replay(int which, const Work& work) {
+    use();
+    const auto [place, fresh] = graphs_.try_emplace(which, nullptr);
+    if (fresh) {
+      cudaGraph_t graph = nullptr;
+      JL_CUDA_CHECK(cudaStreamBeginCapture(stream_, cudaStreamCaptureModeThreadLocal));
+      work();
+      JL_CUDA_CHECK(cudaStreamEndCapture(stream_, &graph));
+      const cudaError_t made = cudaGraphInstantiate(&place->second, graph, 0);
+      cudaGraphDestroy(graph);
+      if (made != cudaSuccess) graphs_.erase(place);
+      JL_CUDA_CHECK(made);
+    }
+    JL_CUDA_CHECK(cudaGraphLaunch(graphs_.at(which), stream_));
+  }
+  // Memory that recorded work uses has moved.
+  void forget() {
+    for (const auto& [which, graph] : graphs_) cudaGraphExecDestroy(graph);
+    graphs_.clear();
+  }
+
+  static const char* name() { return "cuda"; }
+
+ private:
+  // The current device is the thread's, and any thread may call.
+  void use() const { JL_CUDA_CHECK(cudaSetDevice(device_)); }
+
+  int device_;
+  cudaStream_t stream_ = nullptr;
+  std::map<int, cudaGraphExec_t> graphs_;
+};
+
+}  // namespace jointlight::cuda

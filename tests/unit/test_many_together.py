@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Many fits evaluated together, as on a device: the same as one by one, whatever goes wrong."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from reference import small_problem
+
+import jointlight as jl
+
+DEVICE = "cuda-emulated"
+COLUMNS = ("q", "PA", "n", "Re")
+
+
+def models(n: int, rng: np.random.Generator, bands: int = 3) -> list[Any]:
+    """Noisy realisations of a joint problem, from starts that are off."""
+    clean = small_problem.noiseless()
+    out = []
+    for _ in range(n):
+        targets = small_problem.images(small_problem.noisy(clean, rng))[:bands]
+        model = small_problem.model(targets)
+        model["Re"].value = 2.4 * rng.uniform(0.7, 1.4)
+        model["n"].value = 1.8 * rng.uniform(0.7, 1.4)
+        out.append(model)
+    return out
+
+
+def assert_alike(one: Any, other: Any) -> None:
+    """The same statuses, and parameters to far less than their errors."""
+    assert list(one["status"]) == list(other["status"])
+    for name in one.colnames:
+        if name.endswith("_error") or f"{name}_error" not in one.colnames:
+            continue
+        shift = (np.asarray(one[name]) - np.asarray(other[name])) / np.asarray(one[f"{name}_error"])
+        assert not np.any(np.abs(shift) > 1e-6), name
+
+
+def test_models_of_several_bands(rng: np.random.Generator) -> None:
+    listed = models(5, rng) + models(3, rng, bands=1)
+    alone = jl.fit_many([m.copy() for m in listed])
+    together = jl.fit_many(listed, backend=DEVICE)
+    assert_alike(alone.table, together.table)
+    assert list(alone.table["n_evaluations"]) == list(together.table["n_evaluations"])
+
+
+@pytest.mark.parametrize("precision", ["float64", "mixed"])
+def test_template_and_any_number_of_threads(precision: str, rng: np.random.Generator) -> None:
+    target = small_problem.images()[0]
+    template = small_problem.model([target])
+    data = np.array(template.images()[0]) + rng.normal(0.0, 0.1, (20, 40, 40))
+    given = {"data": data, "variance": 0.01, "start": {"Re": rng.uniform(1.8, 3.0, 20)}}
+    alone = jl.fit_many(template, **given, precision=precision)
+    tables = [
+        jl.fit_many(template, **given, precision=precision, backend=DEVICE, n_threads=k).table
+        for k in (1, 2, 3)
+    ]
+    for table in tables[1:]:
+        for name in table.colnames:
+            if name != "time":
+                np.testing.assert_array_equal(table[name], tables[0][name])
+    if precision == "float64":
+        assert_alike(alone.table, tables[0])
+
+
+def test_bad_objects_cost_nothing_to_the_others(rng: np.random.Generator) -> None:
+    target = small_problem.images()[0]
+    template = small_problem.model([target])
+    data = np.array(template.images()[0]) + rng.normal(0.0, 0.1, (8, 40, 40))
+    good = jl.fit_many(template, data=data, variance=0.01, backend=DEVICE).table
+    spoilt = data.copy()
+    spoilt[1] = np.nan
+    spoilt[3] = 1e30
+    spoilt[4] = 0.0
+    start = {"Re": np.where(np.arange(8) == 6, np.nan, 2.4)}
+    bad = jl.fit_many(template, data=spoilt, variance=0.01, start=start, backend=DEVICE).table
+    alone = jl.fit_many(template, data=spoilt, variance=0.01, start=start).table
+    assert list(bad["status"]) == list(alone["status"])
+    assert bad["status"][1] == "no_data"
+    assert bad["status"][6] == "invalid_input"
+    for k in (0, 2, 5, 7):
+        for name in COLUMNS:
+            assert bad[name][k] == good[name][k]
+
+
+def test_a_function_of_the_users(rng: np.random.Generator) -> None:
+    """Python is called from whatever thread goes on with a fit."""
+    listed = models(4, rng, bands=1)
+    for model in listed:
+        model["q"].tie(lambda n: 0.5 + 0.05 * n, [model["n"]])
+    alone = jl.fit_many([m.copy() for m in listed], n_threads=2)
+    together = jl.fit_many(listed, backend=DEVICE, n_threads=2)
+    assert_alike(alone.table, together.table)
+
+
+def test_stopped_half_way(rng: np.random.Generator) -> None:
+    calls = []
+
+    def stop(done: int, total: int) -> None:
+        calls.append((done, total))
+        raise KeyboardInterrupt
+
+    target = small_problem.images()[0]
+    template = small_problem.model([target])
+    data = np.array(template.images()[0]) + rng.normal(0.0, 0.1, (200, 40, 40))
+    table = jl.fit_many(
+        template, data=data, variance=0.01, backend=DEVICE, progress=stop, n_threads=1
+    ).table
+    assert len(table) == 200
+    assert "interrupted" in set(table["status"])
+
+
+@pytest.mark.parametrize("given", ["gpu", "CUDA", "cuda:", "cuda:x", "", None, 1])
+def test_backends_that_do_not_exist(given: Any) -> None:
+    model = small_problem.model(small_problem.images())
+    for call in (
+        lambda: model.compile(backend=given),
+        lambda: jl.fit.LM(model, backend=given),
+        lambda: jl.fit_many([model], backend=given),
+    ):
+        with pytest.raises(jl.errors.InvalidInput, match=r"backend.*'cpu'"):
+            call()
+
+
+def test_a_device_that_is_not_there() -> None:
+    model = small_problem.model(small_problem.images())
+    with pytest.raises(jl.errors.BackendUnavailable, match="cuda"):
+        jl.fit_many([model], backend="cuda:999")
