@@ -28,7 +28,8 @@ set(CMAKE_CUDA_STANDARD_REQUIRED ON)
 message(STATUS "jointlight: CUDA ${CMAKE_CUDA_COMPILER_VERSION} for ${CMAKE_CUDA_ARCHITECTURES}")
 
 set(CUDA_GENERATED "${CMAKE_CURRENT_BINARY_DIR}/generated/cuda")
-set(CUDA_SOURCES csrc/backend/cuda/probe.cu csrc/backend/cuda/cuda_backend.cu)
+set(CUDA_SOURCES csrc/backend/cuda/cuda_backend.cu csrc/backend/cuda/place.cu
+    csrc/backend/cuda/probe.cu csrc/backend/cuda/profile_table.cu)
 set(CUDA_PROFILE_STEMS "")
 foreach(PROFILE IN LISTS PROFILE_STEMS)
   string(APPEND CUDA_PROFILE_STEMS "X(${PROFILE}) ")
@@ -42,6 +43,9 @@ set(CUDA_FLAGS --expt-relaxed-constexpr -Xcompiler=-Wall,-Wextra,-Wconversion
     "-Xcompiler=-fmacro-prefix-map=${CMAKE_CURRENT_SOURCE_DIR}/=")
 if(JOINTLIGHT_WERROR)
   list(APPEND CUDA_FLAGS --Werror=all-warnings -Xcompiler=-Werror)
+endif()
+if(JOINTLIGHT_CUDA_RESOURCES)  # read by tests/gpu/kernel_resources.py
+  list(APPEND CUDA_FLAGS -Xptxas=-v)
 endif()
 add_library(jointlight_cuda STATIC ${CUDA_SOURCES})
 target_include_directories(jointlight_cuda PUBLIC csrc PRIVATE "${CUDA_GENERATED}")

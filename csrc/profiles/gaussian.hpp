@@ -42,7 +42,7 @@ struct Gaussian {
   }
 
   // integral_0^R r I dr
-  static void enclosed(const Constants&, double R2, double& value, double* /*d_shape*/) {
+  JL_HD static void enclosed(const Constants&, double R2, double& value, double* /*d_shape*/) {
     value = -std::expm1(-0.5 * R2);
   }
 

@@ -48,7 +48,7 @@ struct Moffat {
   static constexpr double mellin_strip(const double* shape) { return 2.0 * shape[0]; }
 
   // integral_0^R r I dr = (1 - (1 + R2)^(1 - beta)) / (2 (beta - 1)), and its derivative by beta
-  static void enclosed(const Constants& c, double R2, double& value, double* d_shape) {
+  JL_HD static void enclosed(const Constants& c, double R2, double& value, double* d_shape) {
     const double k = c.beta - 1.0, ln_u = std::log1p(R2 < 1e120 ? R2 : 1e120);
     const double w = k * ln_u, decay = exp_(-w);
     value = 0.5 * ln_u * decay_mean(w, decay);

@@ -71,13 +71,13 @@ struct Sersic {
   }
 
   // integral_0^R r I dr = n e^b b^(-2n) gamma(2n, b R^(1/n)), and its derivative by n.
-  static void enclosed(const Constants& c, double R2, double& value, double* d_shape) {
+  JL_HD static void enclosed(const Constants& c, double R2, double& value, double* d_shape) {
     const double r2 = R2 > 1e-120 ? (R2 < 1e120 ? R2 : 1e120) : 1e-120;
     const double a = 2.0 * c.n, ln_r2 = std::log(r2);
     const double t = c.b * std::exp(c.half_inv_n * ln_r2);
     const GammaP g = gamma_p(a, t);
     const double ln_b = std::log(c.b);
-    const double total = c.n * std::exp(c.b - a * ln_b + log_gamma(a).real());
+    const double total = c.n * std::exp(c.b - a * ln_b + log_gamma(a));
     value = total * g.p;
     const double ln_total_n = 1.0 / c.n + c.b_n * (1.0 - a / c.b) - 2.0 * ln_b + 2.0 * digamma(a);
     const double t_n = t * (c.b_n / c.b - ln_r2 * c.half_inv_n / c.n);
@@ -238,7 +238,7 @@ struct SersicOfIndex {
   // The integral converges for 0 < Re s < strip.
   static constexpr double mellin_strip(const double* shape) { return Sersic::mellin_strip(shape); }
 
-  static void enclosed(const Constants& c, double R2, double& value, double* /*d_shape*/) {
+  JL_HD static void enclosed(const Constants& c, double R2, double& value, double* /*d_shape*/) {
     double unused;
     Sersic::enclosed(c, R2, value, &unused);
   }

@@ -58,19 +58,13 @@ struct TileGeometry {
   LocalMap map;
   double window_origin[2] = {};  // image pixels
 
-  int n_all_slots() const { return n_slots + (calibrated ? n_calibration : 0); }
+  JL_HD int n_all_slots() const { return n_slots + (calibrated ? n_calibration : 0); }
 };
 
 // lanes -> slots: d(image)/d(slot j) = sum_i lanes_i chain[i][j]
 struct Chain {
   double matrix[n_lanes][max_slots] = {};
 };
-
-// (q, PA in degrees, semi-major scale) <-> (y1, y2, ln circularised scale)
-void ellipse_to_shear(const double natural[3], double shear[3]);
-void shear_to_ellipse(const double shear[3], double natural[3]);
-// d(q, PA, scale)/d(y1, y2, ln Rc), row-major; PA's row is large, not infinite, at the circle.
-void shear_jacobian(const double shear[3], double jacobian[9]);
 
 // Fills centre, S, shape, value and chain. Returns false if the slots describe nothing that can be
 // drawn (non-finite, extreme).

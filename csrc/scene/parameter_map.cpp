@@ -41,7 +41,7 @@ ParameterMap::ParameterMap(ParameterSpec spec, std::span<const SlotUse> uses)
     : spec_(std::move(spec)) {
   validate();
   const auto n = at(spec_.n_free);
-  kind_.assign(n, Kind::identity);
+  chart_.assign(n, ParameterChart::identity);
   triple_.assign(n, -1);
   is_angle_.assign(n, 0);
   raw_slot_.assign(at(spec_.n_slots), 0);
@@ -151,30 +151,30 @@ void ParameterMap::choose_charts(std::span<const SlotUse> uses) {
                         only_with(r, scale_role, q, q_role) && only_with(q, q_role, r, scale_role);
     const bool open_q = lower_[at(q)] <= thinnest;  // flatter than that is not drawn at all
     const bool open_scale = closed && lower_[at(r)] <= 0.0 && upper_[at(r)] == infinity;
-    Triple triple{Kind::shear_pair, q, pa, -1};
+    ChartTriple triple{ParameterChart::shear_pair, q, pa, -1};
     if (open_q && open_scale) {
-      triple = {Kind::shear, q, pa, r};
+      triple = {ParameterChart::shear, q, pa, r};
     } else if (!open_q) {
       // Limits on q keep their meaning as a box in q itself; q > 1 stands for the same ellipse with
       // its axes swapped.
-      triple = {Kind::fold, q, pa, -1};
+      triple = {ParameterChart::fold, q, pa, -1};
     }
     const int index = static_cast<int>(triples_.size());
     triples_.push_back(triple);
     for (int member : {triple.q, triple.pa, triple.scale}) {
       if (member < 0) continue;
       triple_[at(member)] = index;
-      kind_[at(member)] = triple.kind;
+      chart_[at(member)] = triple.chart;
     }
     for (const auto& appearance : appearances[at(triple.q)]) {
       const SlotUse& where = uses[at(appearance.first)];
-      where.geometry->chart = triple.kind == Kind::shear  ? ShapeChart::log_shear
-                              : triple.kind == Kind::fold ? ShapeChart::folded
-                                                          : ShapeChart::shear_major;
+      where.geometry->chart = triple.chart == ParameterChart::shear  ? ShapeChart::log_shear
+                              : triple.chart == ParameterChart::fold ? ShapeChart::folded
+                                                                     : ShapeChart::shear_major;
       raw_slot_[at(where.slots[q_role])] = raw_slot_[at(where.slots[pa_role])] = 1;
-      if (triple.kind == Kind::shear) raw_slot_[at(where.slots[scale_role])] = 1;
+      if (triple.chart == ParameterChart::shear) raw_slot_[at(where.slots[scale_role])] = 1;
     }
-    if (triple.kind == Kind::fold) {
+    if (triple.chart == ParameterChart::fold) {
       upper_[at(q)] = 1.0 / lower_[at(q)];
       max_step_[at(q)] = 0.25;
       max_step_[at(pa)] = 40.0;
@@ -200,7 +200,7 @@ void ParameterMap::choose_charts(std::span<const SlotUse> uses) {
     }
     for (int role = 0; role < 2; ++role) {
       const int free = partner(use, role);
-      if (free < 0 || kind_[at(free)] != Kind::identity) continue;
+      if (free < 0 || chart_[at(free)] != ParameterChart::identity) continue;
       const double pixel = std::sqrt(use.geometry->map.pixel_area);
       double& step = max_step_[at(free)];
       step = std::max(std::isfinite(step) ? step : 0.0, centre_step_px * pixel);
@@ -212,12 +212,13 @@ void ParameterMap::choose_charts(std::span<const SlotUse> uses) {
     if (!elliptical(use)) continue;
     for (int role = scale_role; role < use.geometry->n_slots - 1; ++role) {
       const int free = partner(use, role);
-      if (free < 0 || triple_[at(free)] >= 0 || kind_[at(free)] == Kind::logarithm) continue;
+      if (free < 0 || triple_[at(free)] >= 0 || chart_[at(free)] == ParameterChart::logarithm)
+        continue;
       const bool everywhere = std::all_of(
           appearances[at(free)].begin(), appearances[at(free)].end(),
           [](const auto& where) { return where.second < 0 || where.second >= scale_role; });
       if (!everywhere || !(lower_[at(free)] >= 0.0) || !(spec_.start[at(free)] > 0.0)) continue;
-      kind_[at(free)] = Kind::logarithm;
+      chart_[at(free)] = ParameterChart::logarithm;
       lower_[at(free)] = lower_[at(free)] > 0.0 ? std::log(lower_[at(free)]) : -infinity;
       upper_[at(free)] = std::log(upper_[at(free)]);
       max_step_[at(free)] = role == scale_role ? 1.0 : 0.7;
@@ -228,10 +229,10 @@ void ParameterMap::choose_charts(std::span<const SlotUse> uses) {
 std::vector<double> ParameterMap::to_internal(std::span<const double> natural) const {
   std::vector<double> x(natural.begin(), natural.end());
   for (std::size_t i = 0; i < x.size(); ++i) {
-    if (kind_[i] == Kind::logarithm) x[i] = std::log(std::max(natural[i], 1e-300));
+    if (chart_[i] == ParameterChart::logarithm) x[i] = std::log(std::max(natural[i], 1e-300));
   }
-  for (const Triple& t : triples_) {
-    if (t.kind == Kind::fold) continue;
+  for (const ChartTriple& t : triples_) {
+    if (t.chart == ParameterChart::fold) continue;
     const double scale = t.scale >= 0 ? natural[at(t.scale)] : 1.0;
     // Exactly round has no direction; start a hair away so that PA keeps the given value.
     const double q = std::min(std::max(natural[at(t.q)], thinnest), 1.0 - 1e-7);
@@ -246,77 +247,40 @@ std::vector<double> ParameterMap::to_internal(std::span<const double> natural) c
 }
 
 std::vector<double> ParameterMap::to_natural(std::span<const double> x) const {
-  std::vector<double> v(x.begin(), x.end());
-  fill_natural(x, v);
+  const ParameterView map = view();
+  std::vector<double> v(x.size());
+  for (int i = 0; i < map.n_free; ++i) natural_values(map, i, x.data(), v.data());
   return v;
 }
 
-void ParameterMap::fill_natural(std::span<const double> x, std::span<double> v) const {
-  for (std::size_t i = 0; i < v.size(); ++i) {
-    if (kind_[i] == Kind::logarithm) v[i] = std::exp(x[i]);
-  }
-  for (const Triple& t : triples_) {
-    if (t.kind == Kind::fold) {
-      const double q = x[at(t.q)];
-      if (q > 1.0) {
-        v[at(t.q)] = 1.0 / q;
-        v[at(t.pa)] = x[at(t.pa)] + 90.0;
-      }
-    } else {
-      const double shear[3] = {x[at(t.q)], x[at(t.pa)], t.scale >= 0 ? x[at(t.scale)] : 0.0};
-      double ellipse[3];
-      shear_to_ellipse(shear, ellipse);
-      v[at(t.q)] = ellipse[0];
-      v[at(t.pa)] = ellipse[1];
-      if (t.scale >= 0) v[at(t.scale)] = ellipse[2];
-    }
-    double& pa = v[at(t.pa)];
-    pa -= 180.0 * std::floor(pa / 180.0);
-  }
-}
-
-void ParameterMap::natural_row(std::span<const double> x, int i, int columns[3], double values[3],
-                               int& n) const {
-  n = 1;
-  columns[0] = i;
-  values[0] = 1.0;
-  if (kind_[at(i)] == Kind::logarithm) values[0] = std::exp(x[at(i)]);
-  if (triple_[at(i)] < 0) return;
-  const Triple& t = triples_[at(triple_[at(i)])];
-  if (t.kind == Kind::fold) {
-    const double q = x[at(t.q)];
-    if (q > 1.0 && i == t.q) values[0] = -1.0 / (q * q);
-    return;
-  }
-  const double shear[3] = {x[at(t.q)], x[at(t.pa)], t.scale >= 0 ? x[at(t.scale)] : 0.0};
-  double jacobian[9];
-  shear_jacobian(shear, jacobian);
-  const int row = i == t.q ? 0 : (i == t.pa ? 1 : 2);
-  n = t.scale >= 0 ? 3 : 2;
-  const int members[3] = {t.q, t.pa, t.scale};
-  for (int k = 0; k < n; ++k) {
-    columns[k] = members[k];
-    values[k] = jacobian[3 * row + k];
-  }
+ParameterView ParameterMap::view() const {
+  return {.n_free = spec_.n_free,
+          .n_slots = spec_.n_slots,
+          .n_triples = static_cast<int>(triples_.size()),
+          .has_functions = !spec_.functions.empty(),
+          .chart = chart_.data(),
+          .triple = triple_.data(),
+          .triples = triples_.data(),
+          .row_start = spec_.row_start.data(),
+          .indices = spec_.indices.data(),
+          .coefficients = spec_.coefficients.data(),
+          .constants = spec_.constants.data(),
+          .raw_slot = raw_slot_.data(),
+          .is_angle = is_angle_.data(),
+          .prior_mean = spec_.prior_mean.data(),
+          .prior_sigma = spec_.prior_sigma.data(),
+          .lower = lower_.data(),
+          .upper = upper_.data(),
+          .max_step = max_step_.data()};
 }
 
 void ParameterMap::evaluate(std::span<const double> values, bool internal,
                             ParameterState& state) const {
-  state.valid =
-      std::all_of(values.begin(), values.end(), [](double v) { return std::isfinite(v); });
-  state.natural.assign(values.begin(), values.end());
-  if (internal) fill_natural(values, state.natural);
-  state.slots = spec_.constants;
-  state.coefficients = spec_.coefficients;
-  for (int slot = 0; slot < spec_.n_slots; ++slot) {
-    for (int e = row_begin(slot); e < row_end(slot); ++e) {
-      const int i = free_index(e);
-      const bool raw = internal && raw_slot_[at(slot)] != 0;
-      const double value = raw ? values[at(i)] : state.natural[at(i)];
-      state.slots[at(slot)] += spec_.coefficients[at(e)] * value;
-      if (internal && kind_[at(i)] == Kind::logarithm) state.coefficients[at(e)] *= value;
-    }
-  }
+  state.natural.resize(at(spec_.n_free));
+  state.slots.resize(at(spec_.n_slots));
+  state.coefficients.resize(spec_.coefficients.size());
+  state.valid = evaluate_parameters(view(), values.data(), internal, state.natural.data(),
+                                    state.slots.data(), state.coefficients.data());
   std::vector<double> inputs, outputs, jacobian;
   for (const FunctionTie& tie : spec_.functions) {
     const std::size_t n_in = tie.inputs.size(), n_out = tie.outputs.size();
@@ -341,47 +305,31 @@ void ParameterMap::evaluate(std::span<const double> values, bool internal,
           state.valid = false;
           state.slots[at(slot)] = std::numeric_limits<double>::quiet_NaN();
         }
-        if (internal && kind_[at(i)] == Kind::logarithm) derivative *= state.natural[at(i)];
+        if (internal && chart_[at(i)] == ParameterChart::logarithm)
+          derivative *= state.natural[at(i)];
         state.coefficients[at(e)] = derivative;
       }
     }
   }
 }
 
-double ParameterMap::prior_residual(std::size_t i, double value) const {
-  const double residual = value - spec_.prior_mean[i];
-  return is_angle_[i] != 0 ? residual - 180.0 * std::round(residual / 180.0) : residual;
-}
-
 bool ParameterMap::is_linear(int i) const {
-  if (kind_[static_cast<std::size_t>(i)] != Kind::identity) return false;
+  if (chart_[static_cast<std::size_t>(i)] != ParameterChart::identity) return false;
   return std::none_of(spec_.functions.begin(), spec_.functions.end(), [&](const FunctionTie& tie) {
     return std::find(tie.inputs.begin(), tie.inputs.end(), i) != tie.inputs.end();
   });
 }
 
 double ParameterMap::prior_chi2(const ParameterState& state, int i) const {
-  const double sigma = spec_.prior_sigma[at(i)];
-  if (!std::isfinite(sigma)) return 0.0;
-  const double pull = prior_residual(at(i), state.natural[at(i)]) / sigma;
-  return pull * pull;
+  return jointlight::prior_chi2(view(), i, state.natural.data());
 }
 
 void ParameterMap::add_priors(std::span<const double> x, bool internal, const ParameterState& state,
                               std::span<double> gradient,
                               const std::function<void(int, int, double)>& add) const {
-  for (int i = 0; i < spec_.n_free; ++i) {
-    const double sigma = spec_.prior_sigma[at(i)];
-    if (!std::isfinite(sigma)) continue;
-    const double weight = 1.0 / (sigma * sigma);
-    const double residual = prior_residual(at(i), state.natural[at(i)]);
-    int columns[3] = {i, 0, 0}, n = 1;
-    double values[3] = {1.0, 0.0, 0.0};
-    if (internal) natural_row(x, i, columns, values, n);
-    for (int a = 0; a < n; ++a) {
-      gradient[at(columns[a])] += weight * residual * values[a];
-      for (int b = 0; b <= a; ++b) add(columns[a], columns[b], weight * values[a] * values[b]);
-    }
+  const ParameterView map = view();
+  for (int i = 0; i < map.n_free; ++i) {
+    add_prior(map, i, x.data(), internal, state.natural.data(), gradient.data(), add);
   }
 }
 
@@ -391,10 +339,11 @@ void ParameterMap::covariance_to_natural(std::span<const double> x,
   if (covariance.size() != at(n) * at(n)) return;
   // A coordinate fixed by the fit (NaN row) inside a triple spoils the whole triple, rightly.
   std::vector<double> half(covariance.size(), 0.0);
-  int columns[3], m = 0;
+  const ParameterView map = view();
+  int columns[3];
   double values[3];
   for (int i = 0; i < n; ++i) {
-    natural_row(x, i, columns, values, m);
+    const int m = natural_row(map, i, x.data(), columns, values);
     for (int k = 0; k < m; ++k) {
       for (int j = 0; j < n; ++j) {
         half[at(i) * at(n) + at(j)] += values[k] * covariance[at(columns[k]) * at(n) + at(j)];
@@ -403,7 +352,7 @@ void ParameterMap::covariance_to_natural(std::span<const double> x,
   }
   std::fill(covariance.begin(), covariance.end(), 0.0);
   for (int j = 0; j < n; ++j) {
-    natural_row(x, j, columns, values, m);
+    const int m = natural_row(map, j, x.data(), columns, values);
     for (int k = 0; k < m; ++k) {
       for (int i = 0; i < n; ++i) {
         covariance[at(i) * at(n) + at(j)] += values[k] * half[at(i) * at(n) + at(columns[k])];
@@ -421,10 +370,11 @@ double ParameterMap::at_limit(int i, double value) const {
 
 double ParameterMap::natural_covariance(std::span<const double> x, int i, int j,
                                         const std::function<double(int, int)>& internal) const {
-  int columns_i[3], columns_j[3], n_i = 0, n_j = 0;
+  const ParameterView map = view();
+  int columns_i[3], columns_j[3];
   double values_i[3], values_j[3], sum = 0.0;
-  natural_row(x, i, columns_i, values_i, n_i);
-  natural_row(x, j, columns_j, values_j, n_j);
+  const int n_i = natural_row(map, i, x.data(), columns_i, values_i);
+  const int n_j = natural_row(map, j, x.data(), columns_j, values_j);
   for (int a = 0; a < n_i; ++a) {
     for (int b = 0; b < n_j; ++b) {
       sum += values_i[a] * values_j[b] * internal(columns_i[a], columns_j[b]);
@@ -434,25 +384,25 @@ double ParameterMap::natural_covariance(std::span<const double> x, int i, int j,
 }
 
 void ParameterMap::add_natural_row(std::span<const double> x, int i, std::span<double> row) const {
-  int columns[3], n = 0;
+  int columns[3];
   double values[3];
-  natural_row(x, i, columns, values, n);
+  const int n = natural_row(view(), i, x.data(), columns, values);
   for (int k = 0; k < n; ++k) row[at(columns[k])] += values[k];
 }
 
 double ParameterMap::natural_component(std::span<const double> x, int i,
                                        std::span<const double> dx) const {
-  int columns[3], n = 0;
+  int columns[3];
   double values[3], sum = 0.0;
-  natural_row(x, i, columns, values, n);
+  const int n = natural_row(view(), i, x.data(), columns, values);
   for (int k = 0; k < n; ++k) sum += values[k] * dx[at(columns[k])];
   return sum;
 }
 
 std::vector<ParameterMap::Pinned> ParameterMap::pinned(std::span<const double> x) const {
   std::vector<Pinned> found;
-  for (const Triple& t : triples_) {
-    if (t.kind == Kind::fold) continue;
+  for (const ChartTriple& t : triples_) {
+    if (t.chart == ParameterChart::fold) continue;
     const double shear[3] = {x[at(t.q)], x[at(t.pa)], 0.0};
     double ellipse[3];
     shear_to_ellipse(shear, ellipse);
@@ -464,7 +414,7 @@ std::vector<ParameterMap::Pinned> ParameterMap::pinned(std::span<const double> x
 
 std::vector<std::vector<int>> ParameterMap::chart_groups() const {
   std::vector<std::vector<int>> groups;
-  for (const Triple& t : triples_) {
+  for (const ChartTriple& t : triples_) {
     groups.push_back({t.q, t.pa});
     if (t.scale >= 0) groups.back().push_back(t.scale);
   }

@@ -13,7 +13,7 @@
 #include <span>
 #include <vector>
 
-#include "scene/geometry.hpp"
+#include "scene/parameter_view.hpp"
 
 namespace jointlight {
 
@@ -61,6 +61,9 @@ class ParameterMap {
   std::span<const double> upper() const { return upper_; }
   std::span<const double> max_step() const { return max_step_; }
 
+  // Plain data for evaluations elsewhere; valid as long as this map.
+  ParameterView view() const;
+
   // `internal`: values are chart coordinates and derivatives are by them; else natural ones.
   void evaluate(std::span<const double> values, bool internal, ParameterState& state) const;
 
@@ -103,27 +106,13 @@ class ParameterMap {
   std::vector<std::vector<int>> chart_groups() const;
 
  private:
-  // v, equal to x so far, where a chart makes it differ.
-  void fill_natural(std::span<const double> x, std::span<double> v) const;
-
-  enum class Kind : std::uint8_t { identity, logarithm, shear, shear_pair, fold };
-  // q and PA share a chart; scale = -1 for a pair.
-  struct Triple {
-    Kind kind;
-    int q, pa, scale;
-  };
-
   void validate() const;
   void choose_charts(std::span<const SlotUse> uses);
-  double prior_residual(std::size_t i, double value) const;
-  // d(natural)/d(internal) of coordinate i as (column, value) pairs
-  void natural_row(std::span<const double> x, int i, int columns[3], double values[3],
-                   int& n) const;
 
   ParameterSpec spec_;
-  std::vector<Kind> kind_;   // [n_free]
-  std::vector<int> triple_;  // [n_free] index into triples_, -1 none
-  std::vector<Triple> triples_;
+  std::vector<ParameterChart> chart_;  // [n_free]
+  std::vector<int> triple_;            // [n_free] index into triples_, -1 none
+  std::vector<ChartTriple> triples_;
   std::vector<std::uint8_t> is_angle_;  // [n_free] 1: a position angle, period 180
   std::vector<std::uint8_t> raw_slot_;  // [n_slots] 1: the slot is the chart coordinate itself
   std::vector<double> lower_, upper_, max_step_;

@@ -9,6 +9,8 @@
 
 namespace jointlight {
 
+struct TileState;
+
 struct ProfileInfo {
   std::string name;
   int n_shape = 0;  // 0, 1 or 2 shape parameters
@@ -24,6 +26,8 @@ struct ProfileInfo {
   // At `count` values of R^2: I, integral_0^R r I dr and the integral's derivatives by shape.
   void (*light_within)(const double* shape, int count, const double* r2, double* brightness,
                        double* enclosed, double (*by_shape)[2]) = nullptr;
+  // Light of far copies in a box of box_x x box_y pixels, into the state's tail (place_math.hpp).
+  void (*copy_tail)(int box_x, int box_y, TileState& state) = nullptr;
 };
 
 const std::vector<ProfileInfo>& profile_registry();

@@ -18,6 +18,8 @@ using complex = std::complex<double>;
 constexpr double negligible = 1e-10;  // of the zero-frequency power: 1e-10 of the peak pixel
 constexpr int max_folds = 8;          // Nyquist zones on either side that an analytic PSF may use
 
+std::size_t at(int i) { return static_cast<std::size_t>(i); }
+
 double sinc(double x) { return std::abs(x) < 1e-8 ? 1.0 : std::sin(x) / x; }
 
 // Discrete transform of the array wrapped into a box of oversampling x (box_x, box_y), for the
@@ -135,12 +137,22 @@ Transfer::Transfer(const Psf& psf, int box_x, int box_y) {
   view_.box_y = box_y;
   const double kx_step = 2.0 * M_PI / box_x, ky_step = 2.0 * M_PI / box_y;
 
+  // Of the pixel along x and y, by |j|.
+  const auto sincs = [&](double step, int n) {
+    std::vector<double> values;
+    for (int j = 0; j <= n && !psf.includes_pixel; ++j) values.push_back(sinc(0.5 * step * j));
+    return values;
+  };
+  const std::vector<double> pixel_x = sincs(kx_step, max_folds * box_x),
+                            pixel_y = sincs(ky_step, max_folds * box_y);
   const auto pixel = [&](int jx, int jy) {
-    return psf.includes_pixel ? 1.0 : sinc(0.5 * kx_step * jx) * sinc(0.5 * ky_step * jy);
+    return psf.includes_pixel ? 1.0 : pixel_x[at(std::abs(jx))] * pixel_y[at(std::abs(jy))];
   };
   std::vector<double> table_memory;
   RadialTable table;
   std::function<complex(int, int)> transform;
+  // Of an analytic PSF, which is round and whose transform falls with frequency.
+  std::function<double(int, int)> radial;
   std::unique_ptr<ArrayTransform> array;
   int zones = max_folds;
   if (psf.form == Psf::Form::array) {
@@ -149,9 +161,9 @@ Transfer::Transfer(const Psf& psf, int box_x, int box_y) {
     transform = [&](int jx, int jy) { return pixel(jx, jy) * (*array)(jx, jy); };
   } else if (psf.form == Psf::Form::gaussian) {
     const double s2 = psf.params[0] * psf.params[0];
-    transform = [&, s2](int jx, int jy) -> complex {
+    radial = [&, s2](int jx, int jy) {
       const double kx = kx_step * jx, ky = ky_step * jy;
-      return std::exp(-0.5 * s2 * (kx * kx + ky * ky)) * pixel(jx, jy);
+      return std::exp(-0.5 * s2 * (kx * kx + ky * ky));
     };
   } else {
     const TransformTable& moffat = transform_table(find_profile("moffat"));
@@ -159,12 +171,12 @@ Transfer::Transfer(const Psf& psf, int box_x, int box_y) {
     const double step = std::min(kx_step, ky_step);
     table_memory.resize(TransformTable::capacity());
     moffat.fill(&psf.params[1], a2 * step * step, a2 * 1e4, table_memory.data(), table);
-    transform = [&, a2](int jx, int jy) -> complex {
+    radial = [&, a2](int jx, int jy) {
       const double kx = kx_step * jx, ky = ky_step * jy;
-      const double f = TransformTable::value(table, a2 * (kx * kx + ky * ky));
-      return f / table.at_zero[0] * pixel(jx, jy);
+      return TransformTable::value(table, a2 * (kx * kx + ky * ky)) / table.at_zero[0];
     };
   }
+  if (radial) transform = [&](int jx, int jy) -> complex { return radial(jx, jy) * pixel(jx, jy); };
 
   // ln P(k) ~ -i k.shift - k^T moments k / 2 at the lowest frequencies of the box
   const complex p10 = transform(1, 0), p01 = transform(0, 1), p11 = transform(1, 1);
@@ -184,13 +196,15 @@ Transfer::Transfer(const Psf& psf, int box_x, int box_y) {
   int last_used = 0;
   for (int column = 0; column <= box_x / 2; ++column) {
     for (int jx = column - (limit_x / box_x) * box_x; jx <= limit_x; jx += box_x) {
-      if (jx < -limit_x) continue;
+      if (jx < -limit_x || (radial && radial(jx, 0) <= negligible)) continue;
       int begin = limit_y + 1, end = -limit_y;
       // Along y, stop at the first long stretch without power: transforms of PSFs only fall.
+      int known = 0;  // below this, values at jy are those at -jy
       const auto scan = [&](int direction) {
         for (int jy = direction > 0 ? 0 : -1, idle = 0; std::abs(jy) <= limit_y; jy += direction) {
-          const complex value = transform(jx, jy);
-          line[static_cast<std::size_t>(jy + limit_y)] = value;
+          const complex value = -jy > 0 && -jy < known ? line[at(limit_y - jy)] : transform(jx, jy);
+          if (direction > 0 && radial) known = jy + 1;
+          line[at(jy + limit_y)] = value;
           if (std::norm(value) > negligible * negligible) {
             begin = std::min(begin, jy);
             end = std::max(end, jy + 1);
@@ -205,7 +219,7 @@ Transfer::Transfer(const Psf& psf, int box_x, int box_y) {
       if (begin >= end) continue;
       std::vector<double> values;
       for (int jy = begin; jy < end; ++jy) {
-        const complex value = scale * line[static_cast<std::size_t>(jy + limit_y)];
+        const complex value = scale * line[at(jy + limit_y)];
         values.push_back(value.real());
         values.push_back(value.imag());
       }

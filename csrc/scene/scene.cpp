@@ -32,7 +32,10 @@ Scene::Scene(SceneSpec spec) : spec_(std::move(spec)) {
   ParameterState start;
   parameters_->evaluate(parameters_->spec().start, false, start);
   std::vector<TileState> states(spec_.tiles.size());
-  for (std::size_t i = 0; i < spec_.tiles.size(); ++i) states[i] = plan_tile(i, start);
+  for (std::size_t i = 0; i < spec_.tiles.size(); ++i) {
+    states[i] = plan_tile(i, start);
+    place_views_.push_back(place_view(i));
+  }
   find_pairs();
   divide_images(states);
 }

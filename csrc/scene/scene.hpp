@@ -14,6 +14,7 @@
 #include "scene/copy_plan.hpp"
 #include "scene/ownership.hpp"
 #include "scene/parameter_map.hpp"
+#include "scene/place_math.hpp"
 #include "scene/plan_cache.hpp"
 #include "scene/psf.hpp"
 #include "scene/rest_filter.hpp"
@@ -79,6 +80,7 @@ class Scene {
   const std::vector<TileSpec>& tiles() const { return spec_.tiles; }
   Precision precision() const { return spec_.precision; }
   const std::vector<TileView>& views() const { return views_; }  // memory left null
+  const std::vector<PlaceView>& place_views() const { return place_views_; }
   const std::vector<TilePair>& pairs() const { return pairs_; }
   const std::vector<std::vector<int>>& image_tiles() const { return image_tiles_; }
   const std::vector<std::vector<int>>& image_pairs() const { return image_pairs_; }
@@ -103,6 +105,7 @@ class Scene {
 
  private:
   void validate() const;
+  PlaceView place_view(std::size_t index) const;  // place.cpp
   TileState plan_tile(std::size_t index, const ParameterState& start);
   int box_size(const TileSpec& tile, int size, double centre, double q, double slack) const;
   bool plan_core(const TileSpec& tile, const TileState& state, int full_x, int full_y,
@@ -117,6 +120,7 @@ class Scene {
 
   SceneSpec spec_;
   std::vector<TileView> views_;
+  std::vector<PlaceView> place_views_;
   std::vector<TilePair> pairs_;
   std::vector<std::vector<int>> image_tiles_, image_pairs_;
   std::vector<OwnedRows> owned_rows_;

@@ -17,6 +17,7 @@
 
 #include "scene/profile_registry.hpp"
 #include "scene/tile.hpp"
+#include "scene/transform_view.hpp"
 
 namespace jointlight {
 
@@ -38,27 +39,26 @@ class TransformTable {
   // f(0) = flux of unit amplitude and unit scale radius; derivatives by shape.
   double flux_factor(const double* shape, double* by_shape) const;
 
+  // Every node that shapes in [shape_min, shape_max] need, made now and copied into `memory`, which
+  // the view points to: for executors that make none.
+  TransformView export_nodes(double shape_min, double shape_max, std::vector<double>& memory) const;
+
   // No nodes are made in between.
   void lock() const { mutex_.lock(); }
   void unlock() const { mutex_.unlock(); }
 
  private:
-  struct Node {
-    std::vector<double> f;  // [n_u][3]: f, df/du, d2f/du2 with u = ln rho^2
-    double at_zero = 0.0;
-  };
-  struct Stencil;
+  using Node = std::vector<double>;  // [TransformGrid::node_size]
 
-  const Node& node(int index) const;
+  const double* node(int index) const;
   Node compute(double shape) const;
-  Stencil stencil(const double* shape) const;
+  TransformStencil stencil(const double* shape) const;
 
   ProfileInfo profile_;
-  int first_node_ = 0;
-  int n_nodes_ = 1;
-  mutable std::mutex mutex_;                               // guards making nodes
-  mutable std::vector<std::unique_ptr<const Node>> made_;  // owner
-  std::unique_ptr<std::atomic<const Node*>[]> nodes_;      // [n_nodes_] null until made
+  TransformView grid_;              // without nodes
+  mutable std::mutex mutex_;        // guards making nodes
+  mutable std::vector<Node> made_;  // owner; moving it leaves the nodes in place
+  std::unique_ptr<std::atomic<const double*>[]> nodes_;  // [n_nodes] null until made
 };
 
 // The table of one registered profile, made at first use and shared.

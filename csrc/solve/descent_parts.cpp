@@ -33,8 +33,12 @@ constexpr double blend_limit = 0.01;
 
 // Of many parts, those that got worse by this much of what they promised are sent back alone, if
 // they are fewer than one in min_repair_ratio and cost this share of the whole step's promise.
-constexpr double repair_loss = 0.25, repair_share = 0.02;
+// Fewer losses are left to the next step, which costs no more than sending them back.
+constexpr double repair_loss = 1.5, repair_share = 0.02;
 constexpr int min_repair_ratio = 3;
+
+// The same of few parts, whose damping rises where a whole step is rejected.
+constexpr double blamed_loss = 0.25;
 
 // Damping beyond which steps follow the gradient anyway; many parts get shorter ones by a cut.
 constexpr double many_parts_lambda = 1e4;
@@ -221,7 +225,7 @@ std::vector<std::uint8_t> Descent::blamed(double& losses) const {
       const Damping& d = dampings_[static_cast<std::size_t>(j)];
       if (!d.resting) promise += std::max(d.predicted, 0.0);
     }
-    if (lost <= repair_loss * promise) continue;
+    if (lost <= (many() ? repair_loss : blamed_loss) * promise) continue;
     losses += lost;
     const bool own = lost <= 2.0 * reach[k] || !std::isfinite(lost);
     for (const int j : own ? dampings_[k].neighbours : dampings_[k].touching) {

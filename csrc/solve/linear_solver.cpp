@@ -9,8 +9,10 @@
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
+#include <optional>
 
 #include "base/stage_clock.hpp"
+#include "solve/block_factor.hpp"
 #include "solve/cholesky.hpp"
 
 namespace jointlight {
@@ -18,8 +20,8 @@ namespace {
 
 using SparseMatrix = Eigen::SparseMatrix<double, Eigen::ColMajor, int>;
 
-// A dense flop is worth this many of the up-looking sparse factorisation.
-constexpr double sparse_flop_cost = 8.0;
+// A dense flop is worth this many of the factorisation in blocks.
+constexpr double sparse_flop_cost = 2.0;
 
 // Where the dense matrix would outgrow memory (6000^2 doubles = 288 MB).
 constexpr int dense_memory_max = 6000;
@@ -27,16 +29,6 @@ constexpr int dense_memory_max = 6000;
 class SparseFactor
     : public Eigen::SimplicialLDLT<SparseMatrix, Eigen::Lower, Eigen::AMDOrdering<int>> {
  public:
-  // Multiply-adds of a factorisation, known after the symbolic analysis.
-  double flops() const {
-    double sum = 0.0;
-    for (Eigen::Index j = 0; j < m_matrix.outerSize(); ++j) {
-      const double height = m_matrix.outerIndexPtr()[j + 1] - m_matrix.outerIndexPtr()[j];
-      sum += height * (height + 1.0);
-    }
-    return sum;
-  }
-
   // Inverse on the factor's pattern, in elimination order: diagonal [n], and below it in the
   // order of the factor's values.
   void invert(std::vector<double>& diagonal, std::vector<double>& below) const {
@@ -75,7 +67,6 @@ class SparseFactor
     }
   }
   const SparseMatrix& below_diagonal() const { return m_matrix; }
-  const Eigen::VectorXd& diagonal() const { return m_diag; }  // vectorD() is a copy
 };
 
 }  // namespace
@@ -84,16 +75,8 @@ struct LinearSolver::Workspace {
   std::vector<double> small;  // row-major [n][n]
   Eigen::MatrixXd dense;
   Eigen::LLT<Eigen::MatrixXd> dense_factor;
-  SparseMatrix matrix;
-  SparseFactor sparse_factor;
-
-  void analyse(const SparsePattern& pattern) {
-    const std::vector<double> ones(pattern.row.size(), 1.0);
-    matrix = Eigen::Map<const SparseMatrix>(pattern.n, pattern.n, pattern.nonzeros(),
-                                            pattern.column_start.data(), pattern.row.data(),
-                                            ones.data());
-    sparse_factor.analyzePattern(matrix);
-  }
+  std::optional<BlockFactor> blocks;
+  std::vector<double> values;  // of the sparse matrix at hand
 };
 
 LinearSolver::LinearSolver(const SparsePattern& pattern, int dense_max_size)
@@ -102,17 +85,19 @@ LinearSolver::LinearSolver(const SparsePattern& pattern, int dense_max_size)
     method_ = Method::small;
   } else if (pattern.n > dense_max_size) {
     const double n = pattern.n;
-    workspace_->analyse(pattern);
+    workspace_->blocks.emplace(pattern);
     if (pattern.n > dense_memory_max ||
-        sparse_flop_cost * workspace_->sparse_factor.flops() < n * n * n / 3.0) {
+        sparse_flop_cost * workspace_->blocks->flops() < n * n * n / 3.0) {
       method_ = Method::sparse;
+    } else {
+      workspace_->blocks.reset();
     }
   }
 }
 
 LinearSolver::LinearSolver(const SparsePattern& pattern, Method method)
     : pattern_(pattern), method_(method), workspace_(std::make_unique<Workspace>()) {
-  if (method == Method::sparse) workspace_->analyse(pattern);
+  if (method == Method::sparse) workspace_->blocks.emplace(pattern);
 }
 
 LinearSolver::~LinearSolver() = default;
@@ -143,9 +128,8 @@ Factorization LinearSolver::factor(std::span<const double> values, double min_pi
     w.dense_factor.compute(w.dense);
     if (w.dense_factor.info() != Eigen::Success) return Factorization::indefinite;
   } else {
-    std::copy(values.begin(), values.end(), w.matrix.valuePtr());
-    w.sparse_factor.factorize(w.matrix);
-    if (w.sparse_factor.info() != Eigen::Success) return Factorization::indefinite;
+    w.values.assign(values.begin(), values.end());
+    if (!w.blocks->factor(values)) return Factorization::indefinite;
   }
   const std::vector<double> d = pivots();
   const bool positive = std::all_of(d.begin(), d.end(), [&](double p) { return p > min_pivot; });
@@ -194,25 +178,19 @@ void LinearSolver::solve(std::span<double> b) const {
   if (method_ == Method::dense) {
     w.dense_factor.solveInPlace(vector);
   } else {
-    const Eigen::VectorXd solution = w.sparse_factor.solve(vector);
-    vector = solution;
+    w.blocks->solve(b);
   }
 }
 
 void LinearSolver::solve_many(std::span<double> b, int k) const {
   const Workspace& w = *workspace_;
   const auto n = static_cast<std::size_t>(pattern_.n);
-  if (method_ == Method::small) {
+  if (method_ != Method::dense) {
     for (int i = 0; i < k; ++i) solve(b.subspan(static_cast<std::size_t>(i) * n, n));
     return;
   }
   Eigen::Map<Eigen::MatrixXd> columns(b.data(), pattern_.n, k);
-  if (method_ == Method::dense) {
-    w.dense_factor.solveInPlace(columns);
-  } else {
-    const Eigen::MatrixXd solution = w.sparse_factor.solve(columns);
-    columns = solution;
-  }
+  w.dense_factor.solveInPlace(columns);
 }
 
 std::vector<double> LinearSolver::selected_inverse() const {
@@ -235,10 +213,15 @@ std::vector<double> LinearSolver::selected_inverse() const {
     });
     return values;
   }
+  // Once a fit: column by column, whose pattern the inverse is then known on.
+  SparseFactor sparse_factor;
+  sparse_factor.compute(Eigen::Map<const SparseMatrix>(pattern_.n, pattern_.n, pattern_.nonzeros(),
+                                                       pattern_.column_start.data(),
+                                                       pattern_.row.data(), w.values.data()));
   std::vector<double> diagonal, below;
-  w.sparse_factor.invert(diagonal, below);
-  const auto& order = w.sparse_factor.permutationP().indices();
-  const SparseMatrix& factor = w.sparse_factor.below_diagonal();
+  sparse_factor.invert(diagonal, below);
+  const auto& order = sparse_factor.permutationP().indices();
+  const SparseMatrix& factor = sparse_factor.below_diagonal();
   each_entry([&](int i, int j) {
     const int a = order.size() > 0 ? order(i) : i, b = order.size() > 0 ? order(j) : j;
     if (a == b) return diagonal[static_cast<std::size_t>(a)];
@@ -261,8 +244,7 @@ std::vector<double> LinearSolver::pivots() const {
     } else if (method_ == Method::dense) {
       out = std::pow(w.dense_factor.matrixLLT()(i, i), 2);
     } else {
-      const auto& order = w.sparse_factor.permutationP().indices();
-      out = w.sparse_factor.diagonal()(order.size() > 0 ? order(i) : i);
+      out = w.blocks->pivots()[static_cast<std::size_t>(i)];
     }
   }
   return d;

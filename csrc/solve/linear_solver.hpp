@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Symmetric positive definite systems on a fixed pattern; linear_solver.cpp alone knows Eigen.
+// Symmetric positive definite systems on a fixed pattern. Eigen is known to linear_solver.cpp and
+// block_factor.cpp alone.
 #pragma once
 
 #include <cstdint>

@@ -6,6 +6,7 @@
 
 #include "base/error.hpp"
 #include "base/sorted.hpp"
+#include "solve/disjoint_sets.hpp"
 
 namespace jointlight {
 namespace {
@@ -18,6 +19,7 @@ NormalLayout::NormalLayout(const Scene& scene) {
   list_columns(scene);
   divide(scene);
   make_pattern(scene);
+  group_pairs();
   find_linear(scene);
 }
 
@@ -151,6 +153,27 @@ void NormalLayout::make_pattern(const Scene& scene) {
       for (const int j : tiles[at(pair.b)].free) position.push_back(pattern.find(i, j));
     }
     positions.push_back(std::move(position));
+  }
+}
+
+void NormalLayout::group_pairs() {
+  DisjointSets sets(positions.size());
+  std::vector<int> first(pattern.row.size(), -1);  // pair that adds to a value
+  for (std::size_t p = 0; p < positions.size(); ++p) {
+    for (const int position : positions[p]) {
+      int& pair = first[at(position)];
+      if (pair < 0) pair = static_cast<int>(p);
+      if (at(pair) != p) sets.join(at(pair), p);
+    }
+  }
+  std::vector<int> number(positions.size(), -1);
+  for (std::size_t p = 0; p < positions.size(); ++p) {
+    int& group = number[sets.root(p)];
+    if (group < 0) {
+      group = static_cast<int>(pair_groups.size());
+      pair_groups.emplace_back();
+    }
+    pair_groups[at(group)].push_back(static_cast<int>(p));
   }
 }
 

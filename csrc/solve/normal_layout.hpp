@@ -24,6 +24,10 @@ struct NormalLayout {
   SparsePattern pattern;
   std::vector<std::vector<int>> positions;  // [pair][ia * n_b + ib] into the pattern's values
 
+  // Pairs that add to the same values of the pattern, directly or through others, in ascending
+  // order: what one group adds up to is no other's concern.
+  std::vector<std::vector<int>> pair_groups;
+
   // Coordinates that every model image is linear in, and [n_free] which of those are amplitudes of
   // sources. None where a likelihood is not Gaussian.
   std::vector<int> linear;
@@ -37,6 +41,7 @@ struct NormalLayout {
  private:
   void list_columns(const Scene& scene);
   void make_pattern(const Scene& scene);
+  void group_pairs();
   void divide(const Scene& scene);
   void find_linear(const Scene& scene);
 };

@@ -30,6 +30,8 @@ void SceneProblem::rebind(std::shared_ptr<const Scene> scene,
   layout_ = std::move(layout);
   backend_ = &backend;
   places_.clear();  // other boxes, other tables
+  folded_.clear();
+  filled_from_.clear();
 }
 
 const std::vector<TileState>& SceneProblem::place(std::span<const double> x) {
@@ -82,8 +84,6 @@ double SceneProblem::linearize(std::span<const double> x, std::span<double> g,
 // Lane sums at the current state -> normal equations, priors included.
 void SceneProblem::finish_normal(std::span<const double> x, std::span<double> g,
                                  std::span<double> h) {
-  std::fill(g.begin(), g.end(), 0.0);
-  std::fill(h.begin(), h.end(), 0.0);
   fill_columns();
   fold(g, h);
   const SparsePattern& entries = pattern();
@@ -96,23 +96,69 @@ void SceneProblem::finish_normal(std::span<const double> x, std::span<double> g,
 void SceneProblem::fill_columns() {
   const StageClock clock(Stage::fold);
   const ParameterMap& map = scene_->parameters();
+  unfolded_.resize(columns_.size(), 1);
+  filled_from_.resize(columns_.size());
+  constexpr std::size_t chain_size = sizeof(Chain::matrix) / sizeof(double);
   for (std::size_t t = 0; t < columns_.size(); ++t) {
     const NormalLayout::TileColumns& layout = layout_->tiles[t];
-    columns_[t].assign(layout.free.size() * n_lanes, 0.0);
-    if (!tiles_[t].visible) continue;
     const std::vector<int>& slots = scene_->tiles()[t].slots;
-    for (std::size_t s = 0; s < slots.size(); ++s) {
+    // Calls visit(begin, end) for all that the columns are made of.
+    const double visible = tiles_[t].visible ? 1.0 : 0.0;
+    const auto each_range = [&](const auto& visit) {
+      const double* matrix = &chains_[t].matrix[0][0];
+      visit(&visible, &visible + 1);
+      visit(matrix, matrix + chain_size);
+      for (std::size_t s = 0; s < slots.size(); ++s) {
+        const double* first = state_.coefficients.data() + map.row_begin(slots[s]);
+        visit(first, first + layout.column[s].size());
+      }
+    };
+    std::vector<double>& from = filled_from_[t];
+    bool same = !from.empty();
+    std::size_t next = 0;
+    each_range([&](const double* begin, const double* end) {
+      same = same && std::equal(begin, end, from.data() + next);
+      next += static_cast<std::size_t>(end - begin);
+    });
+    if (same) continue;
+    from.clear();
+    each_range(
+        [&](const double* begin, const double* end) { from.insert(from.end(), begin, end); });
+    unfolded_[t] = 1;
+    std::vector<double>& now = columns_[t];
+    now.assign(layout.free.size() * n_lanes, 0.0);
+    for (std::size_t s = 0; s < slots.size() && tiles_[t].visible; ++s) {
       for (std::size_t k = 0; k < layout.column[s].size(); ++k) {
         const double weight = state_.coefficients[at(map.row_begin(slots[s])) + k];
-        double* column = &columns_[t][at(layout.column[s][k]) * n_lanes];
+        double* column = &now[at(layout.column[s][k]) * n_lanes];
         for (int i = 0; i < n_lanes; ++i) column[i] += weight * chains_[t].matrix[i][s];
       }
     }
   }
 }
 
-void SceneProblem::fold(std::span<double> g, std::span<double> h) const {
+// Sums of two tiles' lanes change with either of them; where data weigh as the model says, with all
+// that lies beneath.
+void SceneProblem::note_drawn() {
+  const auto gaussian = [](const ImageSpec& image) {
+    return image.likelihood == Likelihood::gaussian;
+  };
+  const bool all_gaussian = std::all_of(scene_->images().begin(), scene_->images().end(), gaussian);
+  drawn_for_.resize(tiles_.size());
+  for (std::size_t t = 0; t < tiles_.size(); ++t) {
+    const TileState& state = tiles_[t];
+    const DrawnFor now{state.x0,   state.y0,       state.S[0],     state.S[1],
+                       state.S[2], state.shape[0], state.shape[1], state.visible ? 1.0 : 0.0};
+    if (all_gaussian && now == drawn_for_[t]) continue;
+    drawn_for_[t] = now;
+    unfolded_[t] = 1;
+  }
+}
+
+void SceneProblem::fold(std::span<double> g, std::span<double> h) {
   const StageClock clock(Stage::fold);
+  note_drawn();
+  std::fill(g.begin(), g.end(), 0.0);
   for (std::size_t t = 0; t < columns_.size(); ++t) {
     const std::vector<int>& free = layout_->tiles[t].free;
     for (std::size_t c = 0; c < free.size(); ++c) {
@@ -124,29 +170,45 @@ void SceneProblem::fold(std::span<double> g, std::span<double> h) const {
     }
   }
   const auto& pairs = scene_->pairs();
-  for (std::size_t p = 0; p < pairs.size(); ++p) {
-    const std::vector<int>&free_a = layout_->tiles[at(pairs[p].a)].free,
-          &free_b = layout_->tiles[at(pairs[p].b)].free;
-    const std::vector<double>&a = columns_[at(pairs[p].a)], &b = columns_[at(pairs[p].b)];
-    const bool same = pairs[p].a == pairs[p].b;
-    const double* block = &sums_.blocks[p * n_lanes * n_lanes];
-    for (std::size_t ib = 0; ib < free_b.size(); ++ib) {
-      double half[n_lanes];  // block x column of b
-      for (int i = 0; i < n_lanes; ++i) {
-        half[i] = 0.0;
-        for (int j = 0; j < n_lanes; ++j) {
-          half[i] += block[i * n_lanes + j] * b[ib * n_lanes + at(j)];
-        }
+  const bool afresh = folded_.size() != h.size();
+  if (afresh) folded_.assign(h.size(), 0.0);
+  for (const std::vector<int>& group : layout_->pair_groups) {
+    const auto stale = [&](int p) {
+      return unfolded_[at(pairs[at(p)].a)] != 0 || unfolded_[at(pairs[at(p)].b)] != 0;
+    };
+    if (!afresh && std::none_of(group.begin(), group.end(), stale)) continue;
+    for (const int p : group) {
+      for (const int position : layout_->positions[at(p)]) folded_[at(position)] = 0.0;
+    }
+    for (const int p : group) fold_pair(at(p));
+  }
+  std::fill(unfolded_.begin(), unfolded_.end(), std::uint8_t{0});
+  std::copy(folded_.begin(), folded_.end(), h.begin());
+}
+
+void SceneProblem::fold_pair(std::size_t pair) {
+  const TilePair& tiles = scene_->pairs()[pair];
+  const std::vector<int>&free_a = layout_->tiles[at(tiles.a)].free,
+        &free_b = layout_->tiles[at(tiles.b)].free;
+  const std::vector<double>&a = columns_[at(tiles.a)], &b = columns_[at(tiles.b)];
+  const bool same = tiles.a == tiles.b;
+  const double* block = &sums_.blocks[pair * n_lanes * n_lanes];
+  for (std::size_t ib = 0; ib < free_b.size(); ++ib) {
+    double half[n_lanes];  // block x column of b
+    for (int i = 0; i < n_lanes; ++i) {
+      half[i] = 0.0;
+      for (int j = 0; j < n_lanes; ++j) {
+        half[i] += block[i * n_lanes + j] * b[ib * n_lanes + at(j)];
       }
-      for (std::size_t ia = 0; ia < free_a.size(); ++ia) {
-        // A tile with itself is symmetric: one triangle of it. Two tiles that share a coordinate
-        // meet it from both sides.
-        if (same && free_a[ia] < free_b[ib]) continue;
-        double sum = 0.0;
-        for (int i = 0; i < n_lanes; ++i) sum += a[ia * n_lanes + at(i)] * half[i];
-        const double factor = !same && free_a[ia] == free_b[ib] ? 2.0 : 1.0;
-        h[at(layout_->positions[p][ia * free_b.size() + ib])] += factor * sum;
-      }
+    }
+    for (std::size_t ia = 0; ia < free_a.size(); ++ia) {
+      // A tile with itself is symmetric: one triangle of it. Two tiles that share a coordinate
+      // meet it from both sides.
+      if (same && free_a[ia] < free_b[ib]) continue;
+      double sum = 0.0;
+      for (int i = 0; i < n_lanes; ++i) sum += a[ia * n_lanes + at(i)] * half[i];
+      const double factor = !same && free_a[ia] == free_b[ib] ? 2.0 : 1.0;
+      folded_[at(layout_->positions[pair][ia * free_b.size() + ib])] += factor * sum;
     }
   }
 }

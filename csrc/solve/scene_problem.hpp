@@ -3,6 +3,8 @@
 // coordinates by the parameter map, once per tile pair, and adds the priors.
 #pragma once
 
+#include <array>
+#include <cstdint>
 #include <functional>
 #include <memory>
 
@@ -82,11 +84,16 @@ class SceneProblem final : public Problem {
     double chi2 = 0.0;
   };
 
+  // What a tile's lanes were last drawn for: x0, y0, S, shape, visible. All else scales them.
+  using DrawnFor = std::array<double, 8>;
+
   double best_step(Subsystem& system, std::span<const double> x) const;
   // False if nothing could be drawn as asked.
   bool prepare(std::span<const double> x);
   void fill_columns();
-  void fold(std::span<double> g, std::span<double> h) const;
+  void fold(std::span<double> g, std::span<double> h);
+  void fold_pair(std::size_t pair);
+  void note_drawn();
   void finish_normal(std::span<const double> x, std::span<double> g, std::span<double> h);
   bool shift_amplitudes(std::span<const double> step);  // scene_refine.cpp
   double sum_parts(std::span<const double> x);
@@ -96,6 +103,10 @@ class SceneProblem final : public Problem {
   Backend* backend_;
   bool internal_;
   std::vector<std::vector<double>> columns_;  // [tile][free][n_lanes] d(lane weights)/d(coordinate)
+  std::vector<std::vector<double>> filled_from_;  // [tile] chain, visible, weights of the columns
+  std::vector<DrawnFor> drawn_for_;               // [tile]
+  std::vector<std::uint8_t> unfolded_;  // [tile] 1: lanes or columns are not those in folded_
+  std::vector<double> folded_;          // J^T W J of the pairs alone; empty: nothing of it stands
   ParameterState state_;
   std::vector<TileState> tiles_;
   std::vector<Chain> chains_;

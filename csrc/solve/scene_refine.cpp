@@ -241,9 +241,15 @@ bool SceneProblem::shift_amplitudes(std::span<const double> step) {
       places_[t].slots[s] = state_.slots[at(tiles[t].slots[s])];
     }
   }
+  std::vector<std::uint8_t> moves(tiles.size(), 0);
+  for (std::size_t t = 0; t < tiles.size(); ++t) {
+    const double* own = &moved[t * n_lanes];
+    moves[t] = std::any_of(own, own + n_lanes, [](double v) { return v != 0.0; }) ? 1 : 0;
+  }
   const auto& pairs = scene_->pairs();
   for (std::size_t p = 0; p < pairs.size(); ++p) {
     const auto a = at(pairs[p].a), b = at(pairs[p].b);
+    if (moves[a] == 0 && moves[b] == 0) continue;
     const double* block = &sums_.blocks[p * n_lanes * n_lanes];
     for (int i = 0; i < n_lanes; ++i) {
       for (int j = 0; j < n_lanes; ++j) {

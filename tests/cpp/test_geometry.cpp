@@ -8,6 +8,7 @@
 
 #include "check.hpp"
 #include "profiles/sersic.hpp"
+#include "scene/chart_math.hpp"
 #include "scene/geometry.hpp"
 #include "scene/parameter_map.hpp"
 #include "scene/transform_table.hpp"

@@ -2,6 +2,7 @@
 // sources: csrc/solve/lm.cpp csrc/solve/descent.cpp csrc/solve/region.cpp csrc/solve/damped.cpp
 // sources: csrc/solve/descent_parts.cpp csrc/solve/descent_split.cpp csrc/solve/component.cpp
 // sources: csrc/solve/covariance.cpp
+// sources: csrc/solve/block_factor.cpp
 // sources: csrc/solve/linear_solver.cpp csrc/solve/sparse.cpp csrc/solve/result.cpp
 // needs: eigen
 // Linear algebra: patterns, the three factorisations, covariance, large banded problems.
@@ -103,6 +104,79 @@ void methods_agree() {
   CHECK(LinearSolver(wide, 200).method() == LinearSolver::Method::dense);
   CHECK(LinearSolver(narrow, 200).method() == LinearSolver::Method::sparse);
   CHECK(LinearSolver(banded(20, 3), 200).method() == LinearSolver::Method::small);
+}
+
+// Sources of one to seven coordinates on a grid, each coupled to those around it, in two fields
+// that share nothing; optionally one coordinate for all of a field. Numbered in no order.
+SparsePattern crowded(int side, bool shared) {
+  std::vector<std::vector<int>> sources;
+  int n = 0;
+  for (int s = 0; s < 2 * side * side; ++s) {
+    auto& own = sources.emplace_back();
+    for (int k = 0; k < 1 + s % 7; ++k) own.push_back(n++);
+  }
+  const int first_shared = n;
+  if (shared) n += 2;
+  std::vector<int> name(static_cast<std::size_t>(n));
+  for (int i = 0; i < n; ++i) name[static_cast<std::size_t>(i)] = i;
+  std::shuffle(name.begin(), name.end(), generator);
+  std::vector<std::vector<int>> groups;
+  for (int field = 0; field < 2; ++field) {
+    const auto at = [&](int y, int x) {
+      return static_cast<std::size_t>((field * side + y) * side + x);
+    };
+    for (int y = 0; y < side; ++y) {
+      for (int x = 0; x < side; ++x) {
+        for (const auto& [dy, dx] : {std::pair{0, 1}, {1, 0}, {1, 1}, {1, -1}}) {
+          auto& group = groups.emplace_back(sources[at(y, x)]);
+          if (shared) group.push_back(first_shared + field);
+          if (y + dy >= side || x + dx >= side || x + dx < 0) continue;
+          const auto& other = sources[at(y + dy, x + dx)];
+          group.insert(group.end(), other.begin(), other.end());
+        }
+      }
+    }
+  }
+  for (auto& group : groups) {
+    for (int& i : group) i = name[static_cast<std::size_t>(i)];
+  }
+  return SparsePattern::from_groups(n, groups);
+}
+
+void blocks_agree_with_dense() {
+  for (const int side : {1, 2, 5, 9}) {
+    for (const bool shared : {false, true}) {
+      const SparsePattern pattern = crowded(side, shared);
+      const auto n = static_cast<std::size_t>(pattern.n);
+      std::vector<double> values = definite_values(pattern);
+      LinearSolver sparse(pattern, LinearSolver::Method::sparse);
+      LinearSolver dense(pattern, LinearSolver::Method::dense);
+      for (int round = 0; round < 2; ++round) {  // nothing of the first is left in the second
+        CHECK(sparse.factor(values, 1e-14) == Factorization::ok);
+        CHECK(dense.factor(values, 1e-14) == Factorization::ok);
+        std::vector<double> x(n), b(n), y;
+        for (double& v : x) v = gauss();
+        symmetric_multiply(pattern, values, x, b);
+        y = b;
+        sparse.solve(y);
+        for (std::size_t i = 0; i < n; ++i) CHECK_NEAR(y[i], x[i], 1e-12);
+        // The determinant is the product of the pivots, in whatever order.
+        double one = 0.0, other = 0.0;
+        for (const double d : sparse.pivots()) one += std::log(d);
+        for (const double d : dense.pivots()) other += std::log(d);
+        CHECK_NEAR(one, other, 1e-11 * static_cast<double>(n));
+        const std::vector<double> selected = sparse.selected_inverse(),
+                                  wanted = dense.selected_inverse();
+        for (std::size_t k = 0; k < values.size(); ++k) CHECK_NEAR(selected[k], wanted[k], 1e-12);
+        values = definite_values(pattern);
+      }
+      // As many negative pivots as the matrix has negative eigenvalues (Sylvester).
+      values[static_cast<std::size_t>(pattern.diagonal(pattern.n / 2))] *= -1.0;
+      CHECK(sparse.factor(values, 1e-14) == Factorization::indefinite);
+      const auto pivots = sparse.pivots();
+      CHECK(std::count_if(pivots.begin(), pivots.end(), [](double d) { return d < 0.0; }) == 1);
+    }
+  }
 }
 
 void pivots_by_coordinate() {
@@ -320,6 +394,7 @@ void large_banded() {
 int main() {
   patterns();
   methods_agree();
+  blocks_agree_with_dense();
   pivots_by_coordinate();
   single_precision();
   linear_least_squares();

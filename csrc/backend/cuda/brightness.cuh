@@ -45,12 +45,4 @@ void evaluate_brightness(std::span<const double> shape, std::span<const double> 
   device_d_shape.download(d_shape);
 }
 
-// A profile as the module's table holds it.
-struct ProfileEntry {
-  const char* name;
-  int n_shape;
-  void (*brightness)(std::span<const double> shape, std::span<const double> r2,
-                     std::span<double> value, std::span<double> d_r2, std::span<double> d_shape);
-};
-
 }  // namespace jointlight::cuda

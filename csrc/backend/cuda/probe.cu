@@ -1,25 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "backend/cuda/probe.hpp"
 
-#include "backend/cuda/brightness.cuh"
 #include "backend/cuda/memory.cuh"
+#include "backend/cuda/profile_table.cuh"
 #include "base/error.hpp"
-#include "profile_stems.hpp"
 
 namespace jointlight::cuda {
 
-#define JL_DECLARE(stem) ProfileEntry profile_entry_##stem();
-JL_PROFILE_STEMS(JL_DECLARE)
-#undef JL_DECLARE
-
 namespace {
-
-const std::vector<ProfileEntry>& table() {
-#define JL_ENTRY(stem) profile_entry_##stem(),
-  static const std::vector<ProfileEntry> entries{JL_PROFILE_STEMS(JL_ENTRY)};
-#undef JL_ENTRY
-  return entries;
-}
 
 std::string version_text(int version) {
   return std::to_string(version / 1000) + "." + std::to_string(version % 1000 / 10);
@@ -71,14 +59,14 @@ std::string architectures() { return JOINTLIGHT_CUDA_ARCHITECTURES; }
 
 std::vector<std::string> profiles() {
   std::vector<std::string> names;
-  for (const ProfileEntry& entry : table()) names.emplace_back(entry.name);
+  for (const ProfileEntry& entry : profile_table()) names.emplace_back(entry.name);
   return names;
 }
 
 void brightness(const std::string& profile, std::span<const double> shape,
                 std::span<const double> r2, std::span<double> value, std::span<double> d_r2,
                 std::span<double> d_shape) {
-  for (const ProfileEntry& entry : table()) {
+  for (const ProfileEntry& entry : profile_table()) {
     if (profile != entry.name) continue;
     const auto n_shape = static_cast<std::size_t>(entry.n_shape);
     require(shape.size() == n_shape, profile, " takes ", n_shape, " shape values, not ",
