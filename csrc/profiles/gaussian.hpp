@@ -47,14 +47,14 @@ struct Gaussian {
   }
 
   // I is analytic and bounded for complex R of |arg R| below this.
-  static double sector(const Constants&) { return 0.7853981633974483; }
+  JL_HD static double sector(const Constants&) { return 0.7853981633974483; }
 
-  static void prepare_mean(const Constants&, MeanTable&) {}
+  JL_HD static void prepare_mean(const Constants&, MeanTable&) {}
 
   // I and the mean brightness within R, 2 (1 - exp(-R2/2)) / R2, at `count` values of R2
-  static void mean_brightness(const Constants&, const MeanTable&, int count,
-                              const double* JL_RESTRICT r2, double* JL_RESTRICT value,
-                              double* JL_RESTRICT mean, double* const* /*d_mean*/) {
+  JL_HD static void mean_brightness(const Constants&, const MeanTable&, int count,
+                                    const double* JL_RESTRICT r2, double* JL_RESTRICT value,
+                                    double* JL_RESTRICT mean, double* const* /*d_mean*/) {
     for (int i = 0; i < count; ++i) {
       const double z = 0.5 * r2[i], decay = exp_(-z);
       value[i] = decay;

@@ -56,14 +56,14 @@ struct Moffat {
   }
 
   // I is analytic and bounded for complex R of |arg R| below this.
-  static double sector(const Constants&) { return 1.5707963267948966; }
+  JL_HD static double sector(const Constants&) { return 1.5707963267948966; }
 
-  static void prepare_mean(const Constants&, MeanTable&) {}
+  JL_HD static void prepare_mean(const Constants&, MeanTable&) {}
 
   // I, the mean brightness within R, and d(mean)/dbeta at `count` values of R2
-  static void mean_brightness(const Constants& c, const MeanTable&, int count,
-                              const double* JL_RESTRICT R2, double* JL_RESTRICT value,
-                              double* JL_RESTRICT mean, double* const* d_mean) {
+  JL_HD static void mean_brightness(const Constants& c, const MeanTable&, int count,
+                                    const double* JL_RESTRICT R2, double* JL_RESTRICT value,
+                                    double* JL_RESTRICT mean, double* const* d_mean) {
     double* JL_RESTRICT by_beta = d_mean[0];
     for (int i = 0; i < count; ++i) {
       const double r2 = R2[i] > 1e-120 ? (R2[i] < 1e120 ? R2[i] : 1e120) : 1e-120;

@@ -101,12 +101,17 @@ struct Sersic {
   };
 
   // I is analytic and bounded for complex R of |arg R| below this.
-  static double sector(const Constants& c) {
+  JL_HD static double sector(const Constants& c) {
     return c.n < 1.0 ? c.n * 1.5707963267948966 : 1.5707963267948966;
   }
 
-  static void prepare_mean(const Constants& c, MeanTable& table) {
-    constexpr int degree = MeanTable::degree;
+  JL_HD static void prepare_mean(const Constants& c, MeanTable& table) {
+    prepare_mean_front(c, table);
+    for (int i = 0; i < table.n_nodes; ++i) prepare_mean_node(c, i, table);
+  }
+
+  // The same in steps that threads may share: all but the coefficients, then those of one node.
+  JL_HD static void prepare_mean_front(const Constants& c, MeanTable& table) {
     const double a = 2.0 * c.n;
     // 1 - P(a, t_end) < 1e-17
     double t_end = a + 40.0;
@@ -118,51 +123,53 @@ struct Sersic {
     int n_nodes = static_cast<int>(t_end / MeanTable::step) + 2;
     if (n_nodes > MeanTable::max_nodes) n_nodes = MeanTable::max_nodes;
     table.n_nodes = n_nodes;
-    for (int i = 0; i < n_nodes; ++i) {
-      const double t = i * MeanTable::step;
-      // h at the highest order by its series, then downward: a h_a = e^-t + t h_(a+1), stable.
-      const double top = a + degree;
-      double term = 1.0 / top, sum = term, harmonic = 1.0 / top, by_a = -term * harmonic;
-      for (int k = 1; k < 1000; ++k) {
-        const double inverse = 1.0 / (top + k);
-        term *= t * inverse;
-        harmonic += inverse;
-        sum += term;
-        by_a -= term * harmonic;
-        if (k > t && term * (1.0 + harmonic) < 1e-18 * sum) break;
-      }
-      const double decay = std::exp(-t);
-      double h = decay * sum, d = decay * by_a;
-      double factorial = 1.0;  // 1/m! with the sign of the m-th derivative
-      double derivatives[2][degree + 1];
-      derivatives[0][degree] = h;
-      derivatives[1][degree] = d;
-      for (int m = degree - 1; m >= 0; --m) {
-        h = (decay + t * h) / (a + m);
-        d = (t * d - h) / (a + m);
-        derivatives[0][m] = h;
-        derivatives[1][m] = d;
-      }
-      for (int m = 0; m <= degree; ++m) {
-        table.coefficients[i][m][0] = derivatives[0][m] * factorial;
-        table.coefficients[i][m][1] = derivatives[1][m] * factorial;
-        factorial /= -(m + 1.0);
-      }
+  }
+
+  JL_HD static void prepare_mean_node(const Constants& c, int node, MeanTable& table) {
+    constexpr int degree = MeanTable::degree;
+    const double a = 2.0 * c.n, t = node * MeanTable::step;
+    // h at the highest order by its series, then downward: a h_a = e^-t + t h_(a+1), stable.
+    const double top = a + degree;
+    double term = 1.0 / top, sum = term, harmonic = 1.0 / top, by_a = -term * harmonic;
+    for (int k = 1; k < 1000; ++k) {
+      const double inverse = 1.0 / (top + k);
+      term *= t * inverse;
+      harmonic += inverse;
+      sum += term;
+      by_a -= term * harmonic;
+      if (k > t && term * (1.0 + harmonic) < 1e-18 * sum) break;
+    }
+    const double decay = std::exp(-t);
+    double h = decay * sum, d = decay * by_a;
+    double factorial = 1.0;  // 1/m! with the sign of the m-th derivative
+    double derivatives[2][degree + 1];
+    derivatives[0][degree] = h;
+    derivatives[1][degree] = d;
+    for (int m = degree - 1; m >= 0; --m) {
+      h = (decay + t * h) / (a + m);
+      d = (t * d - h) / (a + m);
+      derivatives[0][m] = h;
+      derivatives[1][m] = d;
+    }
+    for (int m = 0; m <= degree; ++m) {
+      table.coefficients[node][m][0] = derivatives[0][m] * factorial;
+      table.coefficients[node][m][1] = derivatives[1][m] * factorial;
+      factorial /= -(m + 1.0);
     }
   }
 
   // I, the mean brightness within R, and d(mean)/dn at `count` values of R2.
-  static void mean_brightness(const Constants& c, const MeanTable& table, int count,
-                              const double* r2, double* value, double* mean,
-                              double* const* d_mean) {
+  JL_HD static void mean_brightness(const Constants& c, const MeanTable& table, int count,
+                                    const double* r2, double* value, double* mean,
+                                    double* const* d_mean) {
     mean_brightness_index<true>(c, table, count, r2, value, mean, d_mean[0]);
   }
 
   // In short passes: all but the table look-up becomes vector code.
   template <bool with_n>
-  static void mean_brightness_index(const Constants& c, const MeanTable& table, int count,
-                                    const double* JL_RESTRICT r2, double* JL_RESTRICT value,
-                                    double* JL_RESTRICT mean, double* JL_RESTRICT d_n) {
+  JL_HD static void mean_brightness_index(const Constants& c, const MeanTable& table, int count,
+                                          const double* JL_RESTRICT r2, double* JL_RESTRICT value,
+                                          double* JL_RESTRICT mean, double* JL_RESTRICT d_n) {
     constexpr int block = 64, degree = MeanTable::degree;
     double t[block], ln_r2[block], outside[block], h[block], d[block];
     const double a = 2.0 * c.n, r2_end = table.r2_end, r2_min = table.r2_min;
@@ -236,12 +243,20 @@ struct SersicOfIndex {
     Sersic::enclosed(c, R2, value, &unused);
   }
 
-  static double sector(const Constants& c) { return Sersic::sector(c); }
+  JL_HD static double sector(const Constants& c) { return Sersic::sector(c); }
 
-  static void prepare_mean(const Constants& c, MeanTable& table) { Sersic::prepare_mean(c, table); }
-  static void mean_brightness(const Constants& c, const MeanTable& table, int count,
-                              const double* r2, double* value, double* mean,
-                              double* const* /*d_mean*/) {
+  JL_HD static void prepare_mean(const Constants& c, MeanTable& table) {
+    Sersic::prepare_mean(c, table);
+  }
+  JL_HD static void prepare_mean_front(const Constants& c, MeanTable& table) {
+    Sersic::prepare_mean_front(c, table);
+  }
+  JL_HD static void prepare_mean_node(const Constants& c, int node, MeanTable& table) {
+    Sersic::prepare_mean_node(c, node, table);
+  }
+  JL_HD static void mean_brightness(const Constants& c, const MeanTable& table, int count,
+                                    const double* r2, double* value, double* mean,
+                                    double* const* /*d_mean*/) {
     Sersic::mean_brightness_index<false>(c, table, count, r2, value, mean, nullptr);
   }
 };

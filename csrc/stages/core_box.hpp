@@ -9,8 +9,8 @@
 #pragma once
 
 #include "base/lanes.hpp"
-#include "base/taper.hpp"
 #include "scene/tile.hpp"
+#include "stages/rest_node.hpp"
 
 namespace jointlight {
 JL_ISA_BEGIN
@@ -21,9 +21,7 @@ inline constexpr int rest_block = 64;  // nodes at a time, a multiple of every v
 template <class Profile>
 inline void rest_values(const TileView& view, const RestGrid& grid, const TileState& tile,
                         int begin, int end, double* values) {
-  const double det = tile.S[0] * tile.S[2] - tile.S[1] * tile.S[1];
-  const double i11 = tile.S[2] / det, i12 = -tile.S[1] / det, i22 = tile.S[0] / det;
-  const double per_r2 = taper_end * taper_end / (tile.taper * tile.taper);  // s / R^2
+  const RestFrame frame = rest_frame(tile);
   const double x0 = grid.x_low - tile.x0 - view.core.shift[0];
   const double y0 = grid.y_low - tile.y0 - view.core.shift[1];
   const auto constants = Profile::prepare(tile.shape);
@@ -32,21 +30,9 @@ inline void rest_values(const TileView& view, const RestGrid& grid, const TileSt
     const double dy = y0 + grid.step * j;
     for (int first = 0; first < grid.nx; first += rest_block) {
       for (int m = 0; m < rest_block; ++m) {
-        const double dx = x0 + grid.step * (first + m);
-        const double ex = i11 * dx + i12 * dy, ey = i12 * dx + i22 * dy;
-        const double r2 = dx * ex + dy * ey;
-        double open, by_s, value, slope, by_shape[2] = {0.0, 0.0};
-        opening(per_r2 * r2, open, by_s);
-        Profile::template brightness<double>(constants, r2, value, slope, by_shape);
-        const double by_r2 = slope * open + value * (by_s * per_r2);
-        lanes[lane_unit][m] = value * open;
-        lanes[lane_x0][m] = -2.0 * by_r2 * ex;
-        lanes[lane_y0][m] = -2.0 * by_r2 * ey;
-        lanes[lane_s11][m] = -by_r2 * ex * ex;
-        lanes[lane_s12][m] = -2.0 * by_r2 * ex * ey;
-        lanes[lane_s22][m] = -by_r2 * ey * ey;
-        lanes[lane_shape0][m] = by_shape[0] * open;
-        lanes[lane_shape1][m] = by_shape[1] * open;
+        double node[n_lanes];
+        rest_lanes<Profile>(constants, frame, x0 + grid.step * (first + m), dy, node);
+        for (int lane = 0; lane < n_lanes; ++lane) lanes[lane][m] = node[lane];
       }
       const int n = grid.nx - first < rest_block ? grid.nx - first : rest_block;
       double* target = values + (static_cast<std::ptrdiff_t>(j) * grid.nx + first) * n_lanes;

@@ -24,9 +24,13 @@ _ELLIPSE = ((-_INF, _INF), (-_INF, _INF), (0.0, 1.0), (-_INF, _INF), (0.0, _INF)
 _OPEN = (-_INF, _INF)
 LIMITS: dict[str, tuple[tuple[float, float], ...]] = {
     "gaussian": (*_ELLIPSE, _OPEN),
+    "exponential": (*_ELLIPSE, _OPEN),
+    "devaucouleurs": (*_ELLIPSE, _OPEN),
     "sersic": (*_ELLIPSE, (0.3, 10.0), _OPEN),
+    "moffat": (*_ELLIPSE, (1.05, 20.0), _OPEN),
     "point": (_OPEN,) * 3,
     "flat_sky": (_OPEN,),
+    "plane_sky": (_OPEN,) * 3,
     "calibration": (_OPEN,) * 5,
 }
 
@@ -64,6 +68,8 @@ class Field:
         self.weight = [np.ones(shape) for shape in shapes]
         self.likelihood = ["gaussian"] * len(shapes)
         self.sigma = sigma
+        # Instead of the Gaussian, by image: an array, its oversampling, and its centre in it
+        self.psf_arrays: dict[int, tuple[NDArray, int, tuple[float, float]]] = {}
         self.values: list[float] = []
         self.lower: list[float] = []
         self.upper: list[float] = []
@@ -108,9 +114,13 @@ class Field:
         from jointlight import _core
 
         builder = _core.SceneBuilder()
-        for data, weight, kind in zip(self.data, self.weight, self.likelihood, strict=True):
+        images = zip(self.data, self.weight, self.likelihood, strict=True)
+        for i, (data, weight, kind) in enumerate(images):
             builder.add_image(data, weight, kind)
-            builder.add_psf_analytic("gaussian", (self.sigma,), 12 * self.sigma, "effective")
+            if i in self.psf_arrays:
+                builder.add_psf_array(*self.psf_arrays[i], "effective")
+            else:
+                builder.add_psf_analytic("gaussian", (self.sigma,), 12 * self.sigma, "effective")
         for t in self.tiles:
             height, width = self.data[t.image].shape
             calibration = {}

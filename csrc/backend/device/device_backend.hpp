@@ -2,8 +2,10 @@
 // A scene on a device behind the solver's abstract backend.
 #pragma once
 
+#include <algorithm>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "backend/backend.hpp"
 #include "backend/device/engine.hpp"
@@ -65,19 +67,30 @@ class DeviceBackend final : public Backend {
     return {&pointer_, 1};
   }
 
+  // Several planes or tiles are asked for at one point: their lanes are drawn once.
   void draw(std::span<const TileState> states) {
+    if (std::equal(states.begin(), states.end(), drawn_.begin(), drawn_.end(), alike)) return;
     engine_.upload(states);
     engine_.draw();
+    drawn_.assign(states.begin(), states.end());
   }
   void evaluate(std::span<const TileState> states, bool derivatives) {
     engine_.upload(states);
     engine_.evaluate(derivatives);
+    drawn_.assign(states.begin(), states.end());
+  }
+
+  // Whether lanes are the same: all else follows from these.
+  static bool alike(const TileState& a, const TileState& b) {
+    return a.visible == b.visible && a.x0 == b.x0 && a.y0 == b.y0 &&
+           std::equal(a.S, a.S + 3, b.S) && std::equal(a.shape, a.shape + 2, b.shape);
   }
 
   std::shared_ptr<const Scene> scene_;
   const Scene* pointer_ = nullptr;
   Exec exec_;
   DeviceEngine<Exec> engine_;
+  std::vector<TileState> drawn_;  // what the lanes in the engine's memory are of
   std::vector<double> planes_;
 };
 

@@ -5,7 +5,10 @@
 #include <map>
 #include <tuple>
 
+#include "profile_list.hpp"
 #include "stages/device/copies.hpp"
+#include "stages/device/pixel.hpp"
+#include "stages/device/rest.hpp"
 
 namespace jointlight {
 namespace {
@@ -36,8 +39,8 @@ void add_runs(const Scene& scene, int first_image, DevicePlan& plan) {
     for (std::size_t y = 0; y + 1 < owned.row_start.size(); ++y) {
       for (int r = owned.row_start[y]; r < owned.row_start[y + 1]; ++r) {
         const OwnedRun& run = owned.runs[at(r)];
-        of_tile[at(run.tile)].push_back({first_image + static_cast<int>(i), static_cast<int>(y),
-                                         run.x_begin, run.x_end});
+        of_tile[at(run.tile)].push_back(
+            {first_image + static_cast<int>(i), static_cast<int>(y), run.x_begin, run.x_end});
       }
     }
   }
@@ -70,12 +73,47 @@ void add_cells(const ImageSpec& spec, const std::vector<int>& tiles,
 
 void grow(int& largest, int value) { largest = std::max(largest, value); }
 
+// Doubles of what a profile keeps of its shape: its constants, or with them all that the pixel
+// renderer needs.
+int setup_size(int profile, Renderer renderer) {
+  std::size_t size = 0;
+  int index = 0;
+  const auto visit = [&]<class Profile>() {
+    if (index++ != profile) return;
+    size = renderer == Renderer::pixel ? sizeof(PixelSetup<Profile>)
+                                       : sizeof(typename Profile::Constants);
+  };
+#define JL_VISIT(stem) visit.template operator()<profile_##stem>();
+  JL_PROFILE_LIST(JL_VISIT)
+#undef JL_VISIT
+  return static_cast<int>((size + sizeof(double) - 1) / sizeof(double));
+}
+
 }  // namespace
+
+std::size_t GroupPlan::spectrum_size() const {
+  const std::size_t pairs = at((n_rows + 1) / 2);
+  return std::max(at(box_y) * at(n_columns), at(box_x) * pairs);
+}
+std::size_t GroupPlan::phases_size() const { return 2 * at(n_runs + n_phases); }
+std::size_t GroupPlan::coefficients_size() const { return at(n_copies) * at(n_copies) * n_lanes; }
+std::size_t GroupPlan::filtered_size() const { return at(n_rest_nodes) * n_lanes; }
+std::size_t GroupPlan::other_size() const {
+  return std::max(
+      {2 * at(n_copy_nodes), coefficients_size(), filtered_size(), at(n_edges) * most_edge_sums});
+}
+std::size_t GroupPlan::line_size() const {
+  return std::max(at(n_rows) * at(n_copies), at(n_height) * at(n_rest_columns)) * n_lanes;
+}
+std::size_t GroupPlan::scratch_size() const {
+  return at(n_setup) + phases_size() + coefficients_size() + filtered_size() + other_size() +
+         line_size();
+}
 
 DevicePlan::DevicePlan(std::span<const Scene* const> scenes) {
   piece_start.push_back(0);
   run_start.push_back(0);
-  std::map<std::tuple<Renderer, int, int, int>, std::size_t> group_of;
+  std::map<std::tuple<Renderer, bool, int, int, int>, std::size_t> group_of;
   for (const Scene* scene : scenes) {
     const int first_image = static_cast<int>(images.size());
     const int first_tile = static_cast<int>(views.size());
@@ -92,23 +130,33 @@ DevicePlan::DevicePlan(std::span<const Scene* const> scenes) {
       if (view.renderer == Renderer::sky) continue;
       const bool point = scene->tiles()[t].geometry.kind == ComponentKind::point;
       const int profile = point ? -1 : view.profile;
-      const std::tuple key{view.renderer, profile, view.transfer.box_x, view.transfer.box_y};
+      const std::tuple key{view.renderer, view.core.taper > 0.0, profile, view.transfer.box_x,
+                           view.transfer.box_y};
       const auto [place, fresh] = group_of.try_emplace(key, groups.size());
       if (fresh) {
         groups.emplace_back();
-        std::tie(groups.back().renderer, groups.back().profile, groups.back().box_x,
-                 groups.back().box_y) = key;
+        GroupPlan& made = groups.back();
+        std::tie(made.renderer, made.in_parts, made.profile, made.box_x, made.box_y) = key;
+        made.n_setup = setup_size(profile, view.renderer);
       }
       GroupPlan& group = groups[place->second];
       group.tiles.push_back(first_tile + static_cast<int>(t));
       grow(group.n_rows, view.drawn_rows());
       grow(group.n_width, view.drawn.x_end - view.drawn.x_begin);
-      if (view.renderer != Renderer::fourier) continue;
+      grow(group.n_height, view.height);
+      grow(group.n_pixels, view.width * view.height);
+      if (view.renderer == Renderer::pixel) {
+        grow(group.n_edges, n_edges(view));
+        continue;
+      }
       grow(group.n_columns, view.transfer.n_columns);
       grow(group.n_runs, view.transfer.column_start[view.transfer.n_columns]);
       grow(group.n_phases, view.transfer.y_max - view.transfer.y_min);
       grow(group.n_copies, view.copies.n);
       grow(group.n_copy_nodes, copy_nodes_before(view.copies, n_ring_sets));
+      const RestGrid &fine = view.core.fine, &coarse = view.core.coarse;
+      grow(group.n_rest_nodes, rest_nodes(fine) + rest_nodes(coarse));
+      grow(group.n_rest_columns, fine.nx + coarse.nx);
     }
   }
 }

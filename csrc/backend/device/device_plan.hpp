@@ -12,16 +12,31 @@
 
 namespace jointlight {
 
-// Tiles that are drawn together: of one renderer, profile and box size.
+// Tiles that are drawn together: of one renderer, profile and box size, in one part or in two.
 struct GroupPlan {
   Renderer renderer = Renderer::fourier;
   int profile = -1;
   int box_x = 0, box_y = 0;
+  bool in_parts = false;
   // the largest of any of its tiles
   int n_columns = 0, n_rows = 0, n_width = 0, n_runs = 0, n_phases = 0;
-  int n_copies = 0;      // of CopyPlan::n
-  int n_copy_nodes = 0;  // values at the nodes of all ring sets, lanes included
+  int n_copies = 0;                          // of CopyPlan::n
+  int n_copy_nodes = 0;                      // values at the nodes of all ring sets, lanes included
+  int n_height = 0, n_pixels = 0;            // of the window
+  int n_rest_nodes = 0, n_rest_columns = 0;  // nodes of both grids, and along x
+  int n_edges = 0;                           // of pixels
+  int n_setup = 0;                           // doubles of the profile's constants
   std::vector<int> tiles;
+
+  // Complex numbers of one spectrum of one tile and lane.
+  std::size_t spectrum_size() const;
+  // Doubles of what one tile needs on the way to its lanes, beside spectra.
+  std::size_t phases_size() const;
+  std::size_t coefficients_size() const;
+  std::size_t filtered_size() const;
+  std::size_t other_size() const;
+  std::size_t line_size() const;
+  std::size_t scratch_size() const;
 };
 
 struct ImagePlan {
@@ -32,14 +47,14 @@ struct ImagePlan {
 struct DevicePlan {
   explicit DevicePlan(std::span<const Scene* const> scenes);
 
-  std::vector<TileView> views;      // pointers are the host's
-  std::vector<int> image_of_tile;   // [tiles]
+  std::vector<TileView> views;     // pointers are the host's
+  std::vector<int> image_of_tile;  // [tiles]
   std::vector<ImagePlan> images;
   std::vector<GroupPlan> groups;
   std::vector<PairPiece> pieces;
-  std::vector<int> piece_start;     // [pairs + 1]
-  std::vector<DeviceRun> runs;      // by tile
-  std::vector<int> run_start;       // [tiles + 1]
+  std::vector<int> piece_start;  // [pairs + 1]
+  std::vector<DeviceRun> runs;   // by tile
+  std::vector<int> run_start;    // [tiles + 1]
 };
 
 }  // namespace jointlight

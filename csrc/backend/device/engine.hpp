@@ -13,6 +13,8 @@
 #include "profile_list.hpp"
 #include "scene/profile_registry.hpp"
 #include "stages/device/copies.hpp"
+#include "stages/device/pixel.hpp"
+#include "stages/device/rest.hpp"
 #include "stages/device/spectrum.hpp"
 #include "stages/device/sums.hpp"
 
@@ -85,8 +87,10 @@ class DeviceEngine {
 
   void draw() {
     for (const Portion& portion : portions_) {
-      if (plan_.groups[portion.group].renderer != Renderer::fourier) continue;
-      if (precision_ == Precision::mixed) {
+      const GroupPlan& plan = plan_.groups[portion.group];
+      if (plan.renderer == Renderer::pixel) {
+        draw_pixels(plan, portion.tiles);
+      } else if (is_mixed(plan)) {
         draw_portion<double, 1>(portion);
         draw_portion<float, n_lanes>(portion);
       } else {
@@ -177,40 +181,17 @@ class DeviceEngine {
     images_ = arena_.put_once(images.data(), images.size());
   }
 
-  std::size_t lane_size() const {
-    return precision_ == Precision::mixed ? sizeof(float) : sizeof(double);
+  // Mixed precision is that of tiles in one box.
+  bool is_mixed(const GroupPlan& group) const {
+    return precision_ == Precision::mixed && !group.in_parts;
   }
-  // Complex numbers of one spectrum of one tile and lane.
-  static std::size_t spectrum_size(const GroupPlan& group) {
-    const std::size_t pairs = at((group.n_rows + 1) / 2);
-    return std::max(at(group.box_y) * at(group.n_columns), at(group.box_x) * pairs);
-  }
-  // Doubles of what the copies of one tile need on the way.
-  static std::size_t coefficients_size(const GroupPlan& group) {
-    return at(group.n_copies) * at(group.n_copies) * n_lanes;
-  }
-  static std::size_t other_size(const GroupPlan& group) {
-    return std::max(2 * at(group.n_copy_nodes), coefficients_size(group));
-  }
-  static std::size_t line_size(const GroupPlan& group) {
-    return at(group.n_rows) * at(group.n_copies) * n_lanes;
-  }
-  static std::size_t phases_size(const GroupPlan& group) {
-    return 2 * at(group.n_runs + group.n_phases);
-  }
-  static std::size_t doubles_per_tile(const GroupPlan& group) {
-    return phases_size(group) + coefficients_size(group) + other_size(group) + line_size(group) +
-           constants_size;
-  }
-  static constexpr std::size_t constants_size = 32;  // doubles of any profile's
-
   void plan_groups(std::size_t work_bytes) {
     std::size_t spectra = 0, doubles = 0;
     for (std::size_t g = 0; g < plan_.groups.size(); ++g) {
       const GroupPlan& group = plan_.groups[g];
-      if (group.renderer != Renderer::fourier) continue;
-      const std::size_t spectrum = spectrum_size(group) * n_lanes * 2 * lane_size();
-      const std::size_t bytes = 2 * spectrum + doubles_per_tile(group) * sizeof(double);
+      const std::size_t lane = is_mixed(group) ? sizeof(float) : sizeof(double);
+      const std::size_t spectrum = group.spectrum_size() * n_lanes * 2 * lane;
+      const std::size_t bytes = 2 * spectrum + group.scratch_size() * sizeof(double);
       constexpr std::size_t most = 65535;  // of a launch
       const std::size_t together = std::clamp<std::size_t>(work_bytes / bytes, 1, most);
       const int* tiles = arena_.put(group.tiles);
@@ -223,8 +204,12 @@ class DeviceEngine {
                              on_device(view.fft_x),
                              on_device(view.fft_y)});
         spectra = std::max(spectra, 2 * n * spectrum);
-        doubles = std::max(doubles, n * doubles_per_tile(group));
+        doubles = std::max(doubles, n * group.scratch_size());
       }
+    }
+    if (std::any_of(plan_.groups.begin(), plan_.groups.end(),
+                    [](const GroupPlan& group) { return group.renderer == Renderer::pixel; })) {
+      rule_ = arena_.put_once(&gauss_legendre, 1);
     }
     spectra_ = exec_.template buffer<std::byte>(spectra);
     scratch_ = exec_.template buffer<double>(doubles);
@@ -270,17 +255,20 @@ class DeviceEngine {
       const auto first = static_cast<std::size_t>(portion.tiles.tiles - first_tile(portion.group));
       for (std::size_t i = 0; i < at(portion.tiles.n_tiles); ++i) {
         DeviceTile& tile = tiles[at(group.tiles[first + i])];
-        double* memory = scratch_.data() + i * doubles_per_tile(group);
+        double* memory = scratch_.data() + i * group.scratch_size();
         const auto take = [&](std::size_t n) {
           memory += n;
           return memory - n;
         };
-        tile.constants = take(constants_size);
+        tile.constants = take(at(group.n_setup));
         tile.phase_x = take(2 * at(group.n_runs));
         tile.phase_y = take(2 * at(group.n_phases));
-        tile.coefficients = take(coefficients_size(group));
-        tile.other = take(other_size(group));
-        tile.line = take(line_size(group));
+        tile.coefficients = take(group.coefficients_size());
+        tile.other = take(group.other_size());
+        tile.line = take(group.line_size());
+        RestGrid &fine = tile.view.core.fine, &coarse = tile.view.core.coarse;
+        fine.filtered = take(group.filtered_size());
+        coarse.filtered = fine.filtered + fine.size();
       }
     }
     tiles_ = arena_.put_once(tiles.data(), tiles.size());
@@ -305,6 +293,15 @@ class DeviceEngine {
     }
     transfer.runs = arena_.put(runs);
     transfer.column_start = arena_.put(transfer.column_start, at(transfer.n_columns) + 1);
+    for (RestGrid* grid : {&view.core.fine, &view.core.coarse}) {
+      const std::size_t width = at(grid->x_end - grid->x_begin);
+      const std::size_t height = at(grid->y_end - grid->y_begin);
+      grid->cell_x = arena_.put(grid->cell_x, width);
+      grid->cell_y = arena_.put(grid->cell_y, height);
+      grid->weights_x = arena_.put(grid->weights_x, width * rest_taps);
+      grid->weights_y = arena_.put(grid->weights_y, height * rest_taps);
+      grid->filter = arena_.put(grid->filter, rest_filter_size * rest_filter_size);
+    }
     CopyPlan& copies = view.copies;
     if (copies.n == 0) return;
     for (CopyRings& rings : copies.rings) {
@@ -320,7 +317,7 @@ class DeviceEngine {
     const GroupPlan& plan = plan_.groups[portion.group];
     const DeviceGroup& group = portion.tiles;
     const int n = group.n_tiles;
-    const std::size_t per_tile = spectrum_size(plan) * at(lanes);
+    const std::size_t per_tile = plan.spectrum_size() * at(lanes);
     auto* spectrum = reinterpret_cast<Complex<Real>*>(spectra_.data());
     auto* other = spectrum + per_tile * at(n);
     const TileState* states = states_.data();
@@ -335,6 +332,7 @@ class DeviceEngine {
     if (plan.n_copies > 0) draw_copies(plan, group);
     exec_.run(n, group.n_rows * group.n_width * lanes,
               PixelsBody<Real, lanes>{tiles_, states, group, spectrum, per_tile});
+    if (plan.in_parts) draw_rest(plan, group);
   }
 
   template <class Real>
@@ -371,16 +369,10 @@ class DeviceEngine {
   void draw_copies(const GroupPlan& plan, const DeviceGroup& group) {
     const int n = group.n_tiles, size = plan.n_copies * plan.n_copies * n_lanes;
     const TileState* states = states_.data();
-    int index = 0;
-    const auto nodes = [&]<class Profile>() {
-      static_assert(sizeof(typename Profile::Constants) <= constants_size * sizeof(double));
-      if (index++ != plan.profile) return;
+    with_profile(plan, [&]<class Profile>() {
       exec_.run(n, 1, ConstantsBody<Profile>{tiles_, states, group});
       exec_.run(n, plan.n_copy_nodes / n_lanes, CopyNodesBody<Profile>{tiles_, states, group});
-    };
-#define JL_NODES(stem) nodes.template operator()<profile_##stem>();
-    JL_PROFILE_LIST(JL_NODES)
-#undef JL_NODES
+    });
     exec_.run(n, plan.n_copy_nodes, CopyRowsBody{tiles_, group});
     exec_.run(n, size, CopyColumnsBody{tiles_, states, group});
     exec_.run(n, size, CopyBlurBody<false>{tiles_, group});
@@ -395,6 +387,44 @@ class DeviceEngine {
               CopyLineBody{tiles_, states, group, plan.n_copies});
   }
 
+  void draw_rest(const GroupPlan& plan, const DeviceGroup& group) {
+    const int n = group.n_tiles;
+    const TileState* states = states_.data();
+    with_profile(plan, [&]<class Profile>() {
+      exec_.run(n, 1, ConstantsBody<Profile>{tiles_, states, group});
+      exec_.run(n, plan.n_rest_nodes, RestValuesBody<Profile>{tiles_, states, group});
+    });
+    exec_.run(n, plan.n_rest_nodes * n_lanes, RestFilterBody{tiles_, states, group});
+    exec_.run(n, plan.n_height * plan.n_rest_columns * n_lanes,
+              RestLineBody{tiles_, states, group, plan.n_rest_columns});
+    exec_.run(n, plan.n_pixels * n_lanes, RestPixelsBody{tiles_, states, group});
+  }
+
+  void draw_pixels(const GroupPlan& plan, const DeviceGroup& group) {
+    const int n = group.n_tiles;
+    const TileState* states = states_.data();
+    with_profile(plan, [&]<class Profile>() {
+      exec_.run(n, 1, PixelSetupBody<Profile>{tiles_, states, group});
+      if constexpr (SharedMeanTable<Profile>) {
+        exec_.run(n, Profile::MeanTable::max_nodes, MeanNodesBody<Profile>{tiles_, group});
+      }
+      exec_.run(n, plan.n_edges, EdgesBody<Profile>{tiles_, states, group, rule_});
+      exec_.run(n, plan.n_pixels, PixelLanesBody<Profile>{tiles_, states, group});
+    });
+  }
+
+  // draw.template operator()<Profile>() with a group's.
+  template <class Draw>
+  static void with_profile(const GroupPlan& plan, const Draw& draw) {
+    int index = 0;
+    const auto visit = [&]<class Profile>() {
+      if (index++ == plan.profile) draw.template operator()<Profile>();
+    };
+#define JL_VISIT(stem) visit.template operator()<profile_##stem>();
+    JL_PROFILE_LIST(JL_VISIT)
+#undef JL_VISIT
+  }
+
   Exec& exec_;
   DevicePlan plan_;
   Precision precision_;
@@ -402,6 +432,7 @@ class DeviceEngine {
   std::map<const void*, std::vector<SpectrumRun>> moved_runs_;
   const DeviceTile* tiles_ = nullptr;
   const DeviceImage* images_ = nullptr;
+  const GaussLegendre* rule_ = nullptr;
   const PairPiece* pieces_ = nullptr;
   const int *piece_start_ = nullptr, *run_start_ = nullptr;
   const DeviceRun* runs_ = nullptr;

@@ -14,8 +14,7 @@ JL_HD JL_INLINE void radial_at(const RadialTable& table, double rho2, double* ou
   constexpr int columns = RadialTable::columns;
   const bool near = table.near_intervals > 0 && rho2 < table.near_end2;
   const double rho = near ? std::sqrt(rho2) : 0.0;
-  const double top =
-      static_cast<double>(near ? table.near_intervals : table.n_intervals) - 1e-9;
+  const double top = static_cast<double>(near ? table.near_intervals : table.n_intervals) - 1e-9;
   double t = near ? rho * table.near_inverse_step : (log_(rho2) - table.u0) * table.inverse_step;
   t = t < 0.0 ? 0.0 : t > top ? top : t;
   const int k = static_cast<int>(t);
@@ -145,7 +144,8 @@ struct SpectrumBody {
   }
 };
 
-// One pass of many transforms of one size side by side (base/fft.hpp): item = (butterfly, sequence).
+// One pass of many transforms of one size side by side (base/fft.hpp): item = (butterfly,
+// sequence).
 template <class Real, int radix>
 struct FftPassBody {
   const Complex<Real>* from;
@@ -209,7 +209,8 @@ struct PackRowsBody {
   }
 };
 
-// Lanes of the drawn pixels, less the copies' light: item = (row, column, lane).
+// Lanes of the drawn pixels, at their place in the window, less the copies' light: item = (row,
+// column, lane).
 template <class Real, int lanes>
 struct PixelsBody {
   const DeviceTile* tiles;
@@ -246,7 +247,8 @@ struct PixelsBody {
       }
       value -= light;
     }
-    const std::ptrdiff_t pixel = static_cast<std::ptrdiff_t>(y) * width + x;
+    const std::ptrdiff_t pixel =
+        static_cast<std::ptrdiff_t>(y + view.drawn.y_begin) * view.width + x + view.drawn.x_begin;
     if constexpr (lanes == 1) {
       view.plane[pixel] = value;
     } else if constexpr (sizeof(Real) == sizeof(float)) {

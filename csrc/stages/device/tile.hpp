@@ -17,12 +17,12 @@ namespace jointlight {
 // A tile with all that is made of it between evaluations and within one. Pointers are the
 // device's.
 struct DeviceTile {
-  TileView view;  // its `fields` are [drawn rows][drawn columns][n_lanes] on a device
+  TileView view;  // its `fields` are [height][width][n_lanes] on a device
   double *phase_x = nullptr, *phase_y = nullptr;  // (re, im) by run; by extended j_y from y_min
   double* coefficients = nullptr;                 // of the copies [n][n][n_lanes]
-  double* other = nullptr;                        // as many, and n_nodes more, for the steps between
-  double* line = nullptr;                         // the copies along x [rows][n][n_lanes]
-  void* constants = nullptr;                      // the profile's, at the present shape
+  double* other = nullptr;                        // for the steps between, of copies, rest or edges
+  double* line = nullptr;                         // copies along x [rows][n][n_lanes], or the rest
+  void* constants = nullptr;  // the profile's, at the present shape; see also PixelSetup
 };
 
 // Tiles of one box size, drawn together: sizes are the largest of any of them.
