@@ -22,7 +22,7 @@ class DeviceBackend final : public Backend {
 
   void render(std::span<const TileState> states, int image, double* out) override {
     evaluate(states, false);
-    engine_.download_model(image, out);
+    engine_.sums().download_model(image, out);
   }
 
   void render_tile(std::span<const TileState> states, int tile, double* out) override {
@@ -46,7 +46,7 @@ class DeviceBackend final : public Backend {
 
   void chi2(std::span<const TileState> states, std::span<double> per_tile) override {
     evaluate(states, false);
-    engine_.download_chi2(per_tile);
+    engine_.sums().download_chi2(per_tile);
   }
 
   void linearize(std::span<const TileState> states, LaneSums& sums) override {
@@ -54,9 +54,9 @@ class DeviceBackend final : public Backend {
     sums.blocks.resize(scene_->pairs().size() * n_block);
     sums.gradients.resize(states.size() * n_lanes);
     sums.chi2.resize(states.size());
-    engine_.download_blocks(sums.blocks);
-    engine_.download_gradients(sums.gradients);
-    engine_.download_chi2(sums.chi2);
+    engine_.sums().download_blocks(sums.blocks);
+    engine_.sums().download_gradients(sums.gradients);
+    engine_.sums().download_chi2(sums.chi2);
   }
 
   std::string describe() const override { return Exec::name(); }
@@ -70,13 +70,13 @@ class DeviceBackend final : public Backend {
   // Several planes or tiles are asked for at one point: their lanes are drawn once.
   void draw(std::span<const TileState> states) {
     if (std::equal(states.begin(), states.end(), drawn_.begin(), drawn_.end(), alike)) return;
-    engine_.upload(states);
+    engine_.set_states(0, states);
     engine_.draw();
     drawn_.assign(states.begin(), states.end());
   }
   void evaluate(std::span<const TileState> states, bool derivatives) {
-    engine_.upload(states);
-    engine_.evaluate(derivatives);
+    engine_.set_states(0, states);
+    engine_.replay(derivatives);
     drawn_.assign(states.begin(), states.end());
   }
 

@@ -22,37 +22,45 @@ class DeviceEvaluator final : public Evaluator {
   std::size_t capacity() const override { return capacity_; }
 
   void plan(std::span<const Scene* const> scenes) override {
-    engines_.clear();
-    engines_.resize(scenes.size());
-    for (std::size_t i = 0; i < scenes.size(); ++i) {
-      engines_[i] = std::make_unique<DeviceEngine<Exec>>(exec_, scenes.subspan(i, 1),
-                                                         scenes[i]->precision(), work_bytes_);
-    }
+    engine_.reset();
+    engine_.emplace(exec_, scenes, scenes[0]->precision(), work_bytes_);
+    const DevicePlan& plan = engine_->plan();
+    blocks_.resize(engine_->sums().n_pairs() * n_block);
+    gradients_.resize(plan.views.size() * n_lanes);
+    chi2_.resize(plan.views.size());
   }
 
   void start(std::span<const EvaluationRequest> requests) override {
     requests_.assign(requests.begin(), requests.end());
+    scenes_.clear();
+    derivatives_.clear();
     for (const EvaluationRequest& request : requests_) {
-      DeviceEngine<Exec>& engine = *engines_[request.scene];
-      engine.upload(request.states);
-      engine.draw();
-      engine.sum(request.derivatives);
+      scenes_.push_back(request.scene);
+      if (request.derivatives) derivatives_.push_back(request.scene);
+      engine_->set_states(request.scene, request.states);
     }
+    engine_->select(scenes_, derivatives_);
+    engine_->evaluate(!derivatives_.empty());
   }
 
   void finish() override {
-    for (const EvaluationRequest& request : requests_) {
-      DeviceEngine<Exec>& engine = *engines_[request.scene];
-      LaneSums& sums = *request.sums;
-      sums.chi2.resize(request.states.size());
-      engine.download_chi2(sums.chi2);
-      if (!request.derivatives) continue;
-      sums.blocks.resize(engine.n_pairs() * n_block);
-      sums.gradients.resize(request.states.size() * n_lanes);
-      engine.download_blocks(sums.blocks);
-      engine.download_gradients(sums.gradients);
+    DeviceSums<Exec>& sums = engine_->sums();
+    sums.download_chi2(chi2_);
+    if (!derivatives_.empty()) {
+      sums.download_blocks(blocks_);
+      sums.download_gradients(gradients_);
     }
-    requests_.clear();
+    const DevicePlan& plan = engine_->plan();
+    const auto part = [](const std::vector<double>& all, const std::vector<int>& first,
+                         std::size_t scene, std::ptrdiff_t size, std::vector<double>& out) {
+      out.assign(all.begin() + first[scene] * size, all.begin() + first[scene + 1] * size);
+    };
+    for (const EvaluationRequest& request : requests_) {
+      part(chi2_, plan.first_tile, request.scene, 1, request.sums->chi2);
+      if (!request.derivatives) continue;
+      part(blocks_, plan.first_pair, request.scene, n_block, request.sums->blocks);
+      part(gradients_, plan.first_tile, request.scene, n_lanes, request.sums->gradients);
+    }
   }
 
   std::string describe() const override { return Exec::name(); }
@@ -60,8 +68,10 @@ class DeviceEvaluator final : public Evaluator {
  private:
   Exec exec_;
   std::size_t capacity_, work_bytes_;
-  std::vector<std::unique_ptr<DeviceEngine<Exec>>> engines_;
+  std::optional<DeviceEngine<Exec>> engine_;
   std::vector<EvaluationRequest> requests_;
+  std::vector<std::size_t> scenes_, derivatives_;
+  std::vector<double> blocks_, gradients_, chi2_;
 };
 
 }  // namespace jointlight

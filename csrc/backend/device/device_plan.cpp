@@ -95,7 +95,6 @@ std::size_t GroupPlan::spectrum_size() const {
   const std::size_t pairs = at((n_rows + 1) / 2);
   return std::max(at(box_y) * at(n_columns), at(box_x) * pairs);
 }
-std::size_t GroupPlan::phases_size() const { return 2 * at(n_runs + n_phases); }
 std::size_t GroupPlan::coefficients_size() const { return at(n_copies) * at(n_copies) * n_lanes; }
 std::size_t GroupPlan::filtered_size() const { return at(n_rest_nodes) * n_lanes; }
 std::size_t GroupPlan::other_size() const {
@@ -105,9 +104,21 @@ std::size_t GroupPlan::other_size() const {
 std::size_t GroupPlan::line_size() const {
   return std::max(at(n_rows) * at(n_copies), at(n_height) * at(n_rest_columns)) * n_lanes;
 }
-std::size_t GroupPlan::scratch_size() const {
-  return at(n_setup) + phases_size() + coefficients_size() + filtered_size() + other_size() +
-         line_size();
+ScratchLayout GroupPlan::scratch_layout() const {
+  ScratchLayout layout;
+  const auto take = [&](std::size_t n) {
+    layout.size += n;
+    return layout.size - n;
+  };
+  layout.stencil = take((sizeof(TransformStencil) + sizeof(double) - 1) / sizeof(double));
+  layout.constants = take(at(n_setup));
+  layout.phase_x = take(2 * at(n_runs));
+  layout.phase_y = take(2 * at(n_phases));
+  layout.coefficients = take(coefficients_size());
+  layout.other = take(other_size());
+  layout.line = take(line_size());
+  layout.filtered = take(filtered_size());
+  return layout;
 }
 
 DevicePlan::DevicePlan(std::span<const Scene* const> scenes) {
@@ -115,8 +126,7 @@ DevicePlan::DevicePlan(std::span<const Scene* const> scenes) {
   run_start.push_back(0);
   std::map<std::tuple<Renderer, bool, int, int, int>, std::size_t> group_of;
   for (const Scene* scene : scenes) {
-    const int first_image = static_cast<int>(images.size());
-    const int first_tile = static_cast<int>(views.size());
+    const int first_image = this->first_image.back(), first_tile = this->first_tile.back();
     views.insert(views.end(), scene->views().begin(), scene->views().end());
     for (const TileSpec& tile : scene->tiles()) image_of_tile.push_back(first_image + tile.image);
     for (std::size_t i = 0; i < scene->images().size(); ++i) {
@@ -158,6 +168,9 @@ DevicePlan::DevicePlan(std::span<const Scene* const> scenes) {
       grow(group.n_rest_nodes, rest_nodes(fine) + rest_nodes(coarse));
       grow(group.n_rest_columns, fine.nx + coarse.nx);
     }
+    this->first_tile.push_back(static_cast<int>(views.size()));
+    this->first_image.push_back(static_cast<int>(images.size()));
+    this->first_pair.push_back(static_cast<int>(piece_start.size()) - 1);
   }
 }
 

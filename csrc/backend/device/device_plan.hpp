@@ -31,12 +31,12 @@ struct GroupPlan {
   // Complex numbers of one spectrum of one tile and lane.
   std::size_t spectrum_size() const;
   // Doubles of what one tile needs on the way to its lanes, beside spectra.
-  std::size_t phases_size() const;
   std::size_t coefficients_size() const;
   std::size_t filtered_size() const;
   std::size_t other_size() const;
   std::size_t line_size() const;
-  std::size_t scratch_size() const;
+  ScratchLayout scratch_layout() const;
+  std::size_t scratch_size() const { return scratch_layout().size; }
 };
 
 struct ImagePlan {
@@ -55,6 +55,8 @@ struct DevicePlan {
   std::vector<int> piece_start;  // [pairs + 1]
   std::vector<DeviceRun> runs;   // by tile
   std::vector<int> run_start;    // [tiles + 1]
+  // [scenes + 1] first of each scene's
+  std::vector<int> first_tile = {0}, first_image = {0}, first_pair = {0};
 };
 
 }  // namespace jointlight

@@ -7,8 +7,8 @@
 namespace jointlight {
 JL_ISA_BEGIN
 
-// Where the values at the nodes of ring set `set` begin, of [rings][n / 2][n][n_lanes]; of `n_sets`,
-// their number.
+// Where the values at the nodes of ring set `set` begin, of [rings][n / 2][n][n_lanes]; of
+// `n_sets`, their number.
 JL_HD JL_INLINE int copy_nodes_before(const CopyPlan& plan, int set) {
   int n = 0;
   for (int s = 0; s < set; ++s) n += plan.rings[s].n / 2 * plan.rings[s].n * n_lanes;
@@ -68,7 +68,8 @@ struct CopyNodesBody {
           const double ex = inverse[0] * dx + inverse[1] * dy;
           const double ey = inverse[1] * dx + inverse[2] * dy;
           double value, slope, by_shape[2] = {0.0, 0.0};
-          Profile::template brightness<double>(constants, dx * ex + dy * ey, value, slope, by_shape);
+          Profile::template brightness<double>(constants, dx * ex + dy * ey, value, slope,
+                                               by_shape);
           sum[lane_unit] += value;
           sum[lane_s11] -= slope * ex * ex;
           sum[lane_s12] -= 2.0 * slope * ex * ey;
@@ -202,7 +203,8 @@ struct CopyCrossBody {
     } else {
       const int at = item / n_lanes * row + item % n_lanes;
       differentiate_series(n, 1.0, tile.other + at, tile.other + at, n_lanes);
-      for (int k = 0; k < n; ++k) tile.coefficients[at + k * n_lanes] += tile.other[at + k * n_lanes];
+      for (int k = 0; k < n; ++k)
+        tile.coefficients[at + k * n_lanes] += tile.other[at + k * n_lanes];
     }
   }
 };

@@ -8,13 +8,14 @@
 namespace jointlight {
 JL_ISA_BEGIN
 
-// One image. Its pixels lie in cells of cell_side x cell_side; a cell lists the tiles that reach it.
+// One image. Its pixels lie in cells of cell_side x cell_side; a cell lists the tiles that reach
+// it.
 struct DeviceImage {
   static constexpr int cell_side = 32;
 
   int width = 0, height = 0;
   Likelihood likelihood = Likelihood::gaussian;
-  const double *data = nullptr, *weight = nullptr;                     // [height][width]
+  const double *data = nullptr, *weight = nullptr;                        // [height][width]
   double *model = nullptr, *w = nullptr, *wr = nullptr, *term = nullptr;  // the same
   const int *cell_start = nullptr, *cell_tiles = nullptr;  // [cells + 1]; in the scene's order
 };
@@ -46,14 +47,15 @@ JL_HD JL_INLINE double image_at(const TileView& view, const TileState& state, in
   return s;
 }
 
-// which = image, item = pixel.
+// images[list[which]], item = pixel.
 struct ResidualBody {
+  const int* list;
   const DeviceImage* images;
   const DeviceTile* tiles;
   const TileState* states;
 
   JL_HD void operator()(int which, int item) const {
-    const DeviceImage& image = images[which];
+    const DeviceImage& image = images[list[which]];
     if (item >= image.width * image.height) return;
     const int x = item % image.width, y = item / image.width;
     constexpr int side = DeviceImage::cell_side;
@@ -86,15 +88,17 @@ struct PairPiece {
 inline constexpr int n_block = n_lanes * n_lanes;
 inline constexpr int n_piece_sums = n_block + n_lanes;  // entries of the block, then the gradient
 
-// which = piece, item = entry.
+// pieces[list[which]], item = entry.
 struct PieceBody {
+  const int* list;
   const PairPiece* pieces;
   const DeviceImage* images;
   const DeviceTile* tiles;
   double* sums;  // [pieces][n_piece_sums]
 
   JL_HD void operator()(int which, int item) const {
-    const PairPiece& piece = pieces[which];
+    const int index = list[which];
+    const PairPiece& piece = pieces[index];
     const DeviceImage& image = images[piece.image];
     const TileView &a = tiles[piece.a].view, &b = tiles[piece.b].view;
     double s = 0.0;
@@ -109,26 +113,28 @@ struct PieceBody {
         }
       }
     }
-    sums[static_cast<std::ptrdiff_t>(which) * n_piece_sums + item] = s;
+    sums[static_cast<std::ptrdiff_t>(index) * n_piece_sums + item] = s;
   }
 };
 
-// which = pair, item = entry: pieces [start[pair], start[pair + 1]) added in order.
+// pair = list[which], item = entry: pieces [start[pair], start[pair + 1]) added in order.
 struct PairBody {
+  const int* list;
   const int* start;
   const PairPiece* pieces;
   const double* sums;
   double *blocks, *gradients;  // [pairs][n_lanes][n_lanes], [tiles][n_lanes]
 
   JL_HD void operator()(int which, int item) const {
-    const PairPiece& first = pieces[start[which]];
+    const int pair = list[which];
+    const PairPiece& first = pieces[start[pair]];
     if (item >= n_block && first.a != first.b) return;
     double s = 0.0;
-    for (int p = start[which]; p < start[which + 1]; ++p) {
+    for (int p = start[pair]; p < start[pair + 1]; ++p) {
       s += sums[static_cast<std::ptrdiff_t>(p) * n_piece_sums + item];
     }
     if (item < n_block) {
-      blocks[static_cast<std::ptrdiff_t>(which) * n_block + item] = s;
+      blocks[static_cast<std::ptrdiff_t>(pair) * n_block + item] = s;
     } else {
       gradients[first.a * n_lanes + item - n_block] = s;
     }

@@ -11,6 +11,7 @@
 #include "base/lanes.hpp"
 #include "base/macros.hpp"
 #include "scene/tile.hpp"
+#include "scene/transform_view.hpp"
 
 namespace jointlight {
 
@@ -22,7 +23,8 @@ struct DeviceTile {
   double* coefficients = nullptr;                 // of the copies [n][n][n_lanes]
   double* other = nullptr;                        // for the steps between, of copies, rest or edges
   double* line = nullptr;                         // copies along x [rows][n][n_lanes], or the rest
-  void* constants = nullptr;  // the profile's, at the present shape; see also PixelSetup
+  void* constants = nullptr;            // the profile's, at the present shape; see also PixelSetup
+  TransformStencil* stencil = nullptr;  // of the radial table
 };
 
 // Tiles of one box size, drawn together: sizes are the largest of any of them.
@@ -32,6 +34,35 @@ struct DeviceGroup {
   const int* tiles = nullptr;  // [n_tiles]
 
   JL_HD int n_pairs() const { return (n_rows + 1) / 2; }
+};
+
+// Where in a tile's share of scratch memory its parts begin, doubles.
+struct ScratchLayout {
+  std::size_t stencil = 0, constants = 0, phase_x = 0, phase_y = 0, coefficients = 0, other = 0,
+              line = 0, filtered = 0, size = 0;
+};
+
+// Tiles that are drawn together take their shares.
+struct AssignBody {
+  DeviceTile* tiles;
+  DeviceGroup group;
+  double* scratch;
+  ScratchLayout layout;
+
+  JL_HD void operator()(int which, int) const {
+    DeviceTile& tile = tiles[group.tiles[which]];
+    double* own = scratch + static_cast<std::size_t>(which) * layout.size;
+    tile.stencil = reinterpret_cast<TransformStencil*>(own + layout.stencil);
+    tile.constants = own + layout.constants;
+    tile.phase_x = own + layout.phase_x;
+    tile.phase_y = own + layout.phase_y;
+    tile.coefficients = own + layout.coefficients;
+    tile.other = own + layout.other;
+    tile.line = own + layout.line;
+    RestGrid &fine = tile.view.core.fine, &coarse = tile.view.core.coarse;
+    fine.filtered = own + layout.filtered;
+    coarse.filtered = fine.filtered + fine.size();
+  }
 };
 
 }  // namespace jointlight

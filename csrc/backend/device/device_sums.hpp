@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Images on a device, and the sums over their pixels.
+#pragma once
+
+#include <algorithm>
+#include <span>
+#include <vector>
+
+#include "backend/device/device_memory.hpp"
+#include "backend/device/device_plan.hpp"
+
+namespace jointlight {
+
+template <class Exec>
+class DeviceSums {
+  template <class T>
+  using Buffer = typename Exec::template Buffer<T>;
+
+ public:
+  DeviceSums(Exec& exec, DeviceArena<Exec>& arena, const DevicePlan& plan)
+      : exec_(exec), plan_(plan), n_pairs_(plan.piece_start.size() - 1) {
+    place_images(arena);
+    pieces_ = arena.put(plan_.pieces);
+    piece_start_ = arena.put(plan_.piece_start);
+    runs_ = arena.put(plan_.runs);
+    run_start_ = arena.put(plan_.run_start);
+    piece_sums_ = exec.template buffer<double>(plan_.pieces.size() * n_piece_sums);
+    run_sums_ = exec.template buffer<double>(plan_.runs.size());
+    blocks_ = exec.template buffer<double>(n_pairs_ * n_block);
+    gradients_ = exec.template buffer<double>(plan_.views.size() * n_lanes);
+    chi2_ = exec.template buffer<double>(plan_.views.size());
+    list_ = exec.template buffer<int>(plan_.images.size() + plan_.pieces.size() + n_pairs_);
+    std::vector<std::size_t> all(plan_.first_tile.size() - 1);
+    for (std::size_t i = 0; i < all.size(); ++i) all[i] = i;
+    select(all, all);
+  }
+
+  std::size_t n_pairs() const { return n_pairs_; }
+
+  // Scenes that run() sums over from now on, and those among them whose derivatives it sums.
+  void select(std::span<const std::size_t> scenes, std::span<const std::size_t> derivatives) {
+    host_list_.clear();
+    const auto add = [&](const std::vector<int>& first, std::size_t scene) {
+      for (int i = first[scene]; i < first[scene + 1]; ++i) host_list_.push_back(i);
+    };
+    for (const std::size_t scene : scenes) add(plan_.first_image, scene);
+    n_images_ = static_cast<int>(host_list_.size());
+    for (const std::size_t scene : derivatives) {
+      const int begin = plan_.piece_start[at(plan_.first_pair[scene])];
+      const int end = plan_.piece_start[at(plan_.first_pair[scene + 1])];
+      for (int i = begin; i < end; ++i) host_list_.push_back(i);
+    }
+    n_pieces_ = static_cast<int>(host_list_.size()) - n_images_;
+    for (const std::size_t scene : derivatives) add(plan_.first_pair, scene);
+    n_listed_pairs_ = static_cast<int>(host_list_.size()) - n_images_ - n_pieces_;
+    exec_.upload(list_.data(), host_list_.data(), host_list_.size());
+  }
+
+  void run(const DeviceTile* tiles, const TileState* states, bool derivatives) {
+    const int n_tiles = static_cast<int>(plan_.views.size());
+    const int n_runs = static_cast<int>(plan_.runs.size());
+    exec_.run(n_images_, most_pixels_, ResidualBody{list_.data(), images_, tiles, states});
+    exec_.run(1, n_runs, RunBody{runs_, images_, run_sums_.data(), n_runs});
+    exec_.run(1, n_tiles, OwnedBody{run_start_, run_sums_.data(), chi2_.data(), n_tiles});
+    if (!derivatives) return;
+    const int* pieces = list_.data() + n_images_;
+    exec_.run(n_pieces_, n_piece_sums,
+              PieceBody{pieces, pieces_, images_, tiles, piece_sums_.data()});
+    exec_.run(n_listed_pairs_, n_piece_sums,
+              PairBody{pieces + n_pieces_, piece_start_, pieces_, piece_sums_.data(),
+                       blocks_.data(), gradients_.data()});
+  }
+
+  void download_chi2(std::span<double> out) {
+    exec_.download(out.data(), chi2_.data(), out.size());
+  }
+  void download_blocks(std::span<double> out) {
+    exec_.download(out.data(), blocks_.data(), out.size());
+  }
+  void download_gradients(std::span<double> out) {
+    exec_.download(out.data(), gradients_.data(), out.size());
+  }
+  // Model image of the last run.
+  void download_model(int image, double* out) {
+    const ImageSpec& spec = *plan_.images[at(image)].spec;
+    exec_.download(out, pixels_.data() + pixel_offset_[at(image)],
+                   at(spec.width) * at(spec.height));
+  }
+
+ private:
+  static std::size_t at(int i) { return static_cast<std::size_t>(i); }
+
+  void place_images(DeviceArena<Exec>& arena) {
+    std::size_t total = 0;
+    for (const ImagePlan& image : plan_.images) {
+      pixel_offset_.push_back(total);
+      total += at(image.spec->width) * at(image.spec->height);
+      most_pixels_ = std::max(most_pixels_, image.spec->width * image.spec->height);
+    }
+    pixels_ = exec_.template buffer<double>(4 * total);  // model, w, w r, chi2
+    std::vector<DeviceImage> images;
+    for (std::size_t i = 0; i < plan_.images.size(); ++i) {
+      const ImagePlan& plan = plan_.images[i];
+      DeviceImage image;
+      image.width = plan.spec->width;
+      image.height = plan.spec->height;
+      image.likelihood = plan.spec->likelihood;
+      image.data = arena.put(plan.spec->data);
+      image.weight = arena.put(plan.spec->weight);
+      image.model = pixels_.data() + pixel_offset_[i];
+      image.w = image.model + total;
+      image.wr = image.w + total;
+      image.term = image.wr + total;
+      image.cell_start = arena.put(plan.cell_start);
+      image.cell_tiles = arena.put(plan.cell_tiles);
+      images.push_back(image);
+    }
+    images_ = arena.put_once(images.data(), images.size());
+  }
+
+  Exec& exec_;
+  const DevicePlan& plan_;
+  std::size_t n_pairs_;
+  int n_images_ = 0, n_pieces_ = 0, n_listed_pairs_ = 0, most_pixels_ = 0;
+  std::vector<int> host_list_;  // images, then pieces, then pairs
+  std::vector<std::size_t> pixel_offset_;
+  const DeviceImage* images_ = nullptr;
+  const PairPiece* pieces_ = nullptr;
+  const int *piece_start_ = nullptr, *run_start_ = nullptr;
+  const DeviceRun* runs_ = nullptr;
+  Buffer<int> list_;
+  Buffer<double> pixels_, piece_sums_, run_sums_, blocks_, gradients_, chi2_;
+};
+
+}  // namespace jointlight

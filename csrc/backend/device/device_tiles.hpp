@@ -1,0 +1,421 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Tiles on a device: their memory, and how their lanes are drawn. Which bodies run, in which order.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <map>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include "backend/device/device_memory.hpp"
+#include "backend/device/device_plan.hpp"
+#include "profile_list.hpp"
+#include "scene/profile_registry.hpp"
+#include "scene/transform_table.hpp"
+#include "stages/device/copies.hpp"
+#include "stages/device/pixel.hpp"
+#include "stages/device/radial.hpp"
+#include "stages/device/rest.hpp"
+#include "stages/device/spectrum.hpp"
+
+namespace jointlight {
+
+template <class Exec>
+class DeviceTiles {
+  template <class T>
+  using Buffer = typename Exec::template Buffer<T>;
+
+ public:
+  // `work_bytes`: memory for what is made of a tile on the way to its lanes; groups that need more
+  // are drawn in portions.
+  DeviceTiles(Exec& exec, DeviceArena<Exec>& arena, const DevicePlan& plan, Precision precision,
+              std::size_t work_bytes)
+      : exec_(exec),
+        arena_(arena),
+        plan_(plan),
+        precision_(precision),
+        work_bytes_(work_bytes),
+        group_of_(plan.views.size(), -1),
+        selected_(plan.groups.size()) {
+    for (std::size_t g = 0; g < plan_.groups.size(); ++g) {
+      for (const int t : plan_.groups[g].tiles) group_of_[at(t)] = static_cast<int>(g);
+    }
+    place_tiles();
+    plan_work();
+    list_ = exec.template buffer<int>(plan_.views.size());
+    states_buffer_ = exec.template buffer<TileState>(plan_.views.size());
+    states_ = states_buffer_.data();
+    host_states_.resize(plan_.views.size());
+    select_all();
+  }
+
+  const DeviceTile* tiles() const { return tiles_; }
+  const TileState* states() const { return states_; }
+
+  void select_all() {
+    std::vector<int> all(plan_.views.size());
+    for (std::size_t t = 0; t < all.size(); ++t) all[t] = static_cast<int>(t);
+    select(all);
+  }
+
+  // Those that draw() draws from now on, in ascending order.
+  void select(std::span<const int> tiles) {
+    for (auto& list : selected_) list.clear();
+    for (const int t : tiles) {
+      if (group_of_[at(t)] >= 0) selected_[at(group_of_[at(t)])].push_back(t);
+    }
+    portions_.clear();
+    host_list_.clear();
+    for (std::size_t g = 0; g < selected_.size(); ++g) {
+      const GroupPlan& group = plan_.groups[g];
+      const std::size_t count = selected_[g].size();
+      for (std::size_t first = 0; first < count; first += together_[g]) {
+        const std::size_t n = std::min(together_[g], count - first);
+        portions_.push_back(
+            {g,
+             {group.box_x, group.box_y, group.n_columns, group.n_rows, group.n_width,
+              static_cast<int>(n), list_.data() + host_list_.size() + first}});
+      }
+      host_list_.insert(host_list_.end(), selected_[g].begin(), selected_[g].end());
+    }
+    exec_.upload(list_.data(), host_list_.data(), host_list_.size());
+  }
+
+  // New states of tiles first, first + 1, ...; they go to the device with send_states().
+  void set_states(std::size_t first, std::span<const TileState> states) {
+    std::copy(states.begin(), states.end(),
+              host_states_.begin() + static_cast<std::ptrdiff_t>(first));
+  }
+
+  // Radial tables of tiles in one box are made on the device; those of cores come from the host.
+  void send_states() {
+    constexpr std::size_t row = TransformGrid::interval_size;
+    std::size_t size = 0;
+    for (const auto& list : selected_) {
+      for (const int t : list) {
+        const TileState& state = host_states_[at(t)];
+        if (!state.visible || !state.has_table) continue;
+        size += row * at(state.table.n_intervals + state.table.near_intervals);
+      }
+    }
+    if (tables_.size() < size) tables_ = exec_.template buffer<double>(size + size / 4);
+    host_tables_.clear();
+    sent_ = host_states_;
+    std::size_t made = 0;  // after those of the host
+    most_intervals_ = 0;
+    const auto each_drawn = [&](bool in_parts, const auto& visit) {
+      for (std::size_t g = 0; g < selected_.size(); ++g) {
+        if (plan_.groups[g].in_parts != in_parts) continue;
+        for (const int t : selected_[g]) {
+          TileState& state = sent_[at(t)];
+          if (state.visible && state.has_table) visit(state.table);
+        }
+      }
+    };
+    each_drawn(true, [&](RadialTable& table) {
+      const auto move = [&](const double*& coefficients, int intervals) {
+        if (intervals <= 0) return;
+        const double* from = coefficients;
+        coefficients = tables_.data() + host_tables_.size();
+        host_tables_.insert(host_tables_.end(), from, from + row * at(intervals));
+      };
+      move(table.coefficients, table.n_intervals);
+      move(table.near_coefficients, table.near_intervals);
+    });
+    each_drawn(false, [&](RadialTable& table) {
+      table.coefficients = tables_.data() + host_tables_.size() + made;
+      made += row * at(table.n_intervals);
+      most_intervals_ = std::max(most_intervals_, table.n_intervals);
+    });
+    exec_.upload(tables_.data(), host_tables_.data(), host_tables_.size());
+    exec_.upload(states_, sent_.data(), sent_.size());
+  }
+
+  // Most intervals of a radial table that the last states ask to be made.
+  int most_intervals() const { return most_intervals_; }
+
+  // `most_intervals`: at least that of the states.
+  void draw(int most_intervals) {
+    for (const Portion& portion : portions_) {
+      const GroupPlan& plan = plan_.groups[portion.group];
+      exec_.run(portion.tiles.n_tiles, 1,
+                AssignBody{tiles_, portion.tiles, scratch_.data(), plan.scratch_layout()});
+      if (plan.renderer == Renderer::pixel) {
+        draw_pixels(plan, portion.tiles);
+        continue;
+      }
+      if (!plan.in_parts && plan.profile >= 0) make_tables(plan, portion.tiles, most_intervals);
+      if (is_mixed(plan)) {
+        draw_portion<double, 1>(portion);
+        draw_portion<float, n_lanes>(portion);
+      } else {
+        draw_portion<double, n_lanes>(portion);
+      }
+    }
+  }
+
+ private:
+  // Some tiles of a group.
+  struct Portion {
+    std::size_t group = 0;
+    DeviceGroup tiles;
+  };
+
+  static std::size_t at(int i) { return static_cast<std::size_t>(i); }
+
+  // Mixed precision is that of tiles in one box.
+  bool is_mixed(const GroupPlan& group) const {
+    return precision_ == Precision::mixed && !group.in_parts;
+  }
+
+  // How many tiles of each group are drawn together, and memory for any portion.
+  void plan_work() {
+    std::size_t spectra = 0, doubles = 0;
+    for (const GroupPlan& group : plan_.groups) {
+      const std::size_t lane = is_mixed(group) ? sizeof(float) : sizeof(double);
+      const std::size_t spectrum = group.spectrum_size() * n_lanes * 2 * lane;
+      const std::size_t bytes = 2 * spectrum + group.scratch_size() * sizeof(double);
+      constexpr std::size_t most = 65535;  // of a launch
+      const std::size_t n = std::clamp<std::size_t>(
+          work_bytes_ / bytes, 1, std::min(most, std::max<std::size_t>(group.tiles.size(), 1)));
+      together_.push_back(n);
+      const TileView& view = plan_.views[at(group.tiles[0])];
+      ffts_.emplace_back(on_device(view.fft_x), on_device(view.fft_y));
+      spectra = std::max(spectra, 2 * n * spectrum);
+      doubles = std::max(doubles, n * group.scratch_size());
+      if (group.renderer == Renderer::pixel && rule_ == nullptr) {
+        rule_ = arena_.put_once(&gauss_legendre, 1);
+      }
+      if (group.profile >= 0) export_transforms(group.profile);
+    }
+    spectra_ = exec_.template buffer<std::byte>(spectra);
+    scratch_ = exec_.template buffer<double>(doubles);
+  }
+
+  void export_transforms(int profile) {
+    if (transforms_.contains(profile)) return;
+    const ProfileInfo& info = profile_registry()[at(profile)];
+    const double low = info.n_shape > 0 ? info.shape_min[0] : 0.0;
+    const double high = info.n_shape > 0 ? info.shape_max[0] : 0.0;
+    std::vector<double> nodes;
+    TransformView view = transform_table(profile).export_nodes(low, high, nodes);
+    view.nodes = arena_.put_once(nodes.data(), nodes.size());
+    transforms_[profile] = view;
+  }
+
+  FftView on_device(FftView view) {
+    int m = view.size;
+    for (int pass = 0; pass < view.n_factors; ++pass) {
+      m /= view.factors[pass];
+      view.twiddles[pass] = arena_.put(view.twiddles[pass], at(2 * (view.factors[pass] - 1) * m));
+    }
+    return view;
+  }
+
+  // Fields for all tiles, and views whose pointers are the device's.
+  void place_tiles() {
+    std::vector<DeviceTile> tiles(plan_.views.size());
+    std::size_t size = 0;  // doubles
+    std::vector<std::size_t> offset(tiles.size());
+    for (std::size_t t = 0; t < tiles.size(); ++t) {
+      tiles[t].view = plan_.views[t];
+      const TileView& view = plan_.views[t];
+      offset[t] = size;
+      if (view.renderer == Renderer::sky) continue;
+      const std::size_t pixels = at(view.width) * at(view.height);
+      const bool single = precision_ == Precision::mixed && view.in_one_box();
+      size += single ? pixels * n_lanes / 2 + pixels : pixels * n_lanes;
+    }
+    fields_ = exec_.template buffer<double>(size);
+    for (std::size_t t = 0; t < tiles.size(); ++t) {
+      TileView& view = tiles[t].view;
+      if (view.renderer == Renderer::sky) continue;
+      view.fields = fields_.data() + offset[t];
+      if (precision_ == Precision::mixed && view.in_one_box()) {
+        view.single_fields = reinterpret_cast<float*>(view.fields);
+        view.plane = view.fields + at(view.width) * at(view.height) * n_lanes / 2;
+        view.fields = nullptr;
+      }
+      if (view.renderer == Renderer::fourier) move_plan(view);
+    }
+    tiles_ = arena_.put_once(tiles.data(), tiles.size());
+  }
+
+  void move_plan(TileView& view) {
+    TransferView& transfer = view.transfer;
+    const int n_runs = transfer.column_start[transfer.n_columns];
+    std::vector<SpectrumRun>& runs = moved_runs_[transfer.runs];
+    if (runs.empty()) {
+      runs.assign(transfer.runs, transfer.runs + n_runs);
+      for (SpectrumRun& run : runs) {
+        run.transfer = arena_.put(run.transfer, 2 * at(run.y_end - run.y_begin));
+      }
+    }
+    transfer.runs = arena_.put(runs);
+    transfer.column_start = arena_.put(transfer.column_start, at(transfer.n_columns) + 1);
+    for (RestGrid* grid : {&view.core.fine, &view.core.coarse}) {
+      const std::size_t width = at(grid->x_end - grid->x_begin);
+      const std::size_t height = at(grid->y_end - grid->y_begin);
+      grid->cell_x = arena_.put(grid->cell_x, width);
+      grid->cell_y = arena_.put(grid->cell_y, height);
+      grid->weights_x = arena_.put(grid->weights_x, width * rest_taps);
+      grid->weights_y = arena_.put(grid->weights_y, height * rest_taps);
+      grid->filter = arena_.put(grid->filter, rest_filter_size * rest_filter_size);
+    }
+    CopyPlan& copies = view.copies;
+    if (copies.n == 0) return;
+    for (CopyRings& rings : copies.rings) {
+      rings.node = arena_.put(rings.node, at(rings.n));
+      rings.cosine = arena_.put(rings.cosine, at(rings.n) * at(rings.n));
+    }
+    copies.blur_x = arena_.put(copies.blur_x, at(copies.n) * at(copies.n));
+    copies.blur_y = arena_.put(copies.blur_y, at(copies.n) * at(copies.n));
+  }
+
+  void make_tables(const GroupPlan& plan, const DeviceGroup& group, int most_intervals) {
+    const TransformView& view = transforms_.at(plan.profile);
+    exec_.run(group.n_tiles, 1, StencilBody{tiles_, states_, group, view});
+    exec_.run(group.n_tiles, most_intervals, RadialTableBody{tiles_, states_, group});
+  }
+
+  template <class Real, int lanes>
+  void draw_portion(const Portion& portion) {
+    const GroupPlan& plan = plan_.groups[portion.group];
+    const DeviceGroup& group = portion.tiles;
+    const int n = group.n_tiles;
+    const std::size_t per_tile = plan.spectrum_size() * at(lanes);
+    auto* spectrum = reinterpret_cast<Complex<Real>*>(spectra_.data());
+    auto* other = spectrum + per_tile * at(n);
+    const TileState* states = states_;
+    exec_.run(n, plan.n_runs + plan.n_phases, PhaseBody{tiles_, states, group, plan.n_runs});
+    exec_.run(n, group.box_y * group.n_columns * lanes,
+              SpectrumBody<Real, lanes>{tiles_, states, group, spectrum, per_tile});
+    transform(ffts_[portion.group].second, group.n_columns * lanes, n, per_tile, spectrum, other);
+    exec_.run(n, group.box_x * group.n_pairs() * lanes,
+              PackRowsBody<Real, lanes>{tiles_, group, spectrum, other, per_tile});
+    std::swap(spectrum, other);
+    transform(ffts_[portion.group].first, group.n_pairs() * lanes, n, per_tile, spectrum, other);
+    if (plan.n_copies > 0) draw_copies(plan, group);
+    exec_.run(n, group.n_rows * group.n_width * lanes,
+              PixelsBody<Real, lanes>{tiles_, states, group, spectrum, per_tile});
+    if (plan.in_parts) draw_rest(plan, group);
+  }
+
+  template <class Real>
+  void transform(const FftView& fft, int n_sequences, int n_tiles, std::size_t per_tile,
+                 Complex<Real>*& from, Complex<Real>*& to) {
+    int m = fft.size, stride = 1;
+    for (int pass = 0; pass < fft.n_factors; ++pass) {
+      const int radix = fft.factors[pass];
+      m /= radix;
+      const auto go = [&]<int r>() {
+        exec_.run(
+            n_tiles, m * stride * n_sequences,
+            FftPassBody<Real, r>{from, to, per_tile, m, stride, n_sequences, fft.twiddles[pass]});
+      };
+      switch (radix) {
+        case 2:
+          go.template operator()<2>();
+          break;
+        case 3:
+          go.template operator()<3>();
+          break;
+        case 4:
+          go.template operator()<4>();
+          break;
+        default:
+          go.template operator()<5>();
+          break;
+      }
+      std::swap(from, to);
+      stride *= radix;
+    }
+  }
+
+  void draw_copies(const GroupPlan& plan, const DeviceGroup& group) {
+    const int n = group.n_tiles, size = plan.n_copies * plan.n_copies * n_lanes;
+    const TileState* states = states_;
+    with_profile(plan, [&]<class Profile>() {
+      exec_.run(n, 1, ConstantsBody<Profile>{tiles_, states, group});
+      exec_.run(n, plan.n_copy_nodes / n_lanes, CopyNodesBody<Profile>{tiles_, states, group});
+    });
+    exec_.run(n, plan.n_copy_nodes, CopyRowsBody{tiles_, group});
+    exec_.run(n, size, CopyColumnsBody{tiles_, states, group});
+    exec_.run(n, size, CopyBlurBody<false>{tiles_, group});
+    exec_.run(n, size, CopyBlurBody<true>{tiles_, group});
+    for (int order = 1; order <= 3; ++order) {
+      exec_.run(n, plan.n_copies * n_lanes, CopyCrossBody<true>{tiles_, group, order});
+      exec_.run(n, plan.n_copies * n_lanes, CopyCrossBody<false>{tiles_, group, order});
+    }
+    exec_.run(n, plan.n_copies, CopyCentreBody<false>{tiles_, group});
+    exec_.run(n, plan.n_copies, CopyCentreBody<true>{tiles_, group});
+    exec_.run(n, group.n_rows * plan.n_copies * n_lanes,
+              CopyLineBody{tiles_, states, group, plan.n_copies});
+  }
+
+  void draw_rest(const GroupPlan& plan, const DeviceGroup& group) {
+    const int n = group.n_tiles;
+    const TileState* states = states_;
+    with_profile(plan, [&]<class Profile>() {
+      exec_.run(n, 1, ConstantsBody<Profile>{tiles_, states, group});
+      exec_.run(n, plan.n_rest_nodes, RestValuesBody<Profile>{tiles_, states, group});
+    });
+    exec_.run(n, plan.n_rest_nodes * n_lanes, RestFilterBody{tiles_, states, group});
+    exec_.run(n, plan.n_height * plan.n_rest_columns * n_lanes,
+              RestLineBody{tiles_, states, group, plan.n_rest_columns});
+    exec_.run(n, plan.n_pixels * n_lanes, RestPixelsBody{tiles_, states, group});
+  }
+
+  void draw_pixels(const GroupPlan& plan, const DeviceGroup& group) {
+    const int n = group.n_tiles;
+    const TileState* states = states_;
+    with_profile(plan, [&]<class Profile>() {
+      exec_.run(n, 1, PixelSetupBody<Profile>{tiles_, states, group});
+      if constexpr (SharedMeanTable<Profile>) {
+        exec_.run(n, Profile::MeanTable::max_nodes, MeanNodesBody<Profile>{tiles_, group});
+      }
+      exec_.run(n, plan.n_edges, EdgesBody<Profile>{tiles_, states, group, rule_});
+      exec_.run(n, plan.n_pixels, PixelLanesBody<Profile>{tiles_, states, group});
+    });
+  }
+
+  // draw.template operator()<Profile>() with a group's.
+  template <class Draw>
+  static void with_profile(const GroupPlan& plan, const Draw& draw) {
+    int index = 0;
+    const auto visit = [&]<class Profile>() {
+      if (index++ == plan.profile) draw.template operator()<Profile>();
+    };
+#define JL_VISIT(stem) visit.template operator()<profile_##stem>();
+    JL_PROFILE_LIST(JL_VISIT)
+#undef JL_VISIT
+  }
+
+  Exec& exec_;
+  DeviceArena<Exec>& arena_;
+  const DevicePlan& plan_;
+  Precision precision_;
+  std::size_t work_bytes_;
+  std::vector<int> group_of_;                      // [tiles] -1: a sky
+  std::vector<std::vector<int>> selected_;         // [groups]
+  std::vector<std::size_t> together_;              // [groups] tiles of a portion
+  std::vector<std::pair<FftView, FftView>> ffts_;  // [groups] x, y; twiddles are the device's
+  std::map<int, TransformView> transforms_;        // by profile, nodes are the device's
+  std::map<const void*, std::vector<SpectrumRun>> moved_runs_;
+  std::vector<Portion> portions_;
+  std::vector<int> host_list_;
+  std::vector<TileState> host_states_, sent_;
+  std::vector<double> host_tables_;
+  int most_intervals_ = 0;
+  DeviceTile* tiles_ = nullptr;
+  TileState* states_ = nullptr;
+  const GaussLegendre* rule_ = nullptr;
+  Buffer<int> list_;  // selected tiles by group
+  Buffer<TileState> states_buffer_;
+  Buffer<std::byte> spectra_;
+  Buffer<double> scratch_, fields_, tables_;
+};
+
+}  // namespace jointlight
