@@ -385,8 +385,8 @@ def precision(found: Document) -> str:
 LEVELS = {"v4": "AVX-512", "v3": "AVX2", "base": "SSE2", "isa_host": "of the processor"}
 PRECISION = """
 `precision="mixed"` takes derivatives in float32 where one Fourier box holds a window; images, chi2,
-all sums and large windows stay float64 (`python -m benchmarks.precision`). It nearly halves what a
-scene keeps in memory, and saves time where a register holds fewer than eight float64 numbers, the
+all sums and large windows stay float64 (`python -m benchmarks.precision`). A scene keeps 0.6 of the
+memory, and it saves time where a register holds fewer than eight float64 numbers, the
 lanes of one pixel:
 """
 ANSWERS = """

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cmath>
 
-#include "base/taper.hpp"
 #include "scene/scene.hpp"
 
 namespace jointlight {
@@ -12,24 +11,10 @@ namespace {
 // Pixels along either axis: below it one box is about as fast, and needs no filter of the PSF.
 constexpr int least_window = 200;
 
-// The taper's radius in filters and boxes is where it leaves 1e-6 of the profile's light.
-constexpr double taper_radius = 5.0 / taper_end;
-
 // Nanoseconds for a pixel of a Fourier box, a node of a grid and a pixel interpolated.
 constexpr double box_cost = 14.0, node_cost = 16.0, pixel_cost = 2.0;
 
 std::size_t at(int i) { return static_cast<std::size_t>(i); }
-
-// Semi-axes of the ellipse d^T S^-1 d = 1, pixels.
-struct Axes {
-  double major, minor;
-};
-
-Axes axes(const double S[3]) {
-  const double mean = 0.5 * (S[0] + S[2]), spread = std::hypot(0.5 * (S[0] - S[2]), S[1]);
-  const double major2 = mean + spread, det = S[0] * S[2] - S[1] * S[1];
-  return {std::sqrt(major2), std::sqrt(std::max(det, 0.0) / major2)};
-}
 
 double spline(double u) {  // quintic B-spline
   u = std::abs(u);
@@ -133,24 +118,6 @@ bool Scene::plan_core(const TileSpec& tile, const TileState& state, int full_x, 
   view.core.fine = rest_grid(range, filter->step_px, filter->fine);
   if (!one_grid) view.core.coarse = rest_grid(whole, coarse_step, filter->coarse);
   return true;
-}
-
-// The plan's taper, as long as it fits into the box and suits the grids. Within those limits it is
-// constant, so that what is drawn is as smooth in every parameter as the profile is.
-double core_taper(const TileView& view, const TileState& state) {
-  const Axes ellipse = axes(state.S);
-  const double x = state.x0 + view.core.shift[0] - view.drawn.x0;
-  const double y = state.y0 + view.core.shift[1] - view.drawn.y0;
-  const double room_x = std::min(x, view.transfer.box_x - 1 - x);
-  const double room_y = std::min(y, view.transfer.box_y - 1 - y);
-  const double least = view.core.least_px / ellipse.minor;
-  double radius = std::max(taper_radius * view.core.taper, least);
-  radius = std::min({radius, room_x / std::sqrt(state.S[0]), room_y / std::sqrt(state.S[2])});
-  return std::max(radius, 0.25 * least) / taper_radius;
-}
-
-bool core_suits(const TileView& view, const TileState& state) {
-  return taper_radius * core_taper(view, state) * axes(state.S).minor > 0.98 * view.core.least_px;
 }
 
 }  // namespace jointlight

@@ -13,19 +13,15 @@
 namespace jointlight {
 namespace {
 
-constexpr double kappa_step = 0.75;  // kappa = rho taper
-constexpr int n_intervals = 128;
-static_assert(n_intervals * kappa_step == core_kappa);
-constexpr int n_kappa = 136;  // n_intervals + 1, in whole blocks
-constexpr int block = 8;
-static_assert(n_kappa % block == 0 && n_kappa > n_intervals);
+constexpr double kappa_step = CoreGrid::kappa_step;
+constexpr int n_kappa = CoreGrid::n_kappa, block = CoreGrid::block;
 
 // Quadrature of F(kappa) = 2 pi int_0^1 x g(x) J0(kappa x) dx, x in units of the taper. Within
 // `inner` J0 is a short polynomial in x^2: the light there, sampled on panels halved again and
 // again towards a cusp, is handed to few points that have the same moments.
 struct Rule {
   static constexpr double inner = 1.0 / 64.0;
-  static constexpr int n_inner = 5, inner_panels = 26, inner_order = 8;
+  static constexpr int n_inner = CoreGrid::n_inner, inner_panels = 26, inner_order = 8;
 
   std::vector<double> x, weight;  // samples of g; weight includes 2 pi x and the taper
   std::vector<double> hand;       // [inner samples][n_inner]: shares of the inner points
@@ -78,101 +74,57 @@ struct Rule {
   }
 };
 
-const Rule& rule() {
+const Rule& made_rule() {
   static const Rule* const made = new Rule;
   return *made;
 }
 
-// Columns of the transform: f and df/dshape, each with -df/dkappa and the transform of x^2 g.
-constexpr int n_sums = 6;
-
 }  // namespace
 
-std::size_t core_table_size() {
-  return static_cast<std::size_t>(n_intervals) * 6 * RadialTable::columns;
+const CoreRule& core_rule() {
+  static const CoreRule view = [] {
+    const Rule& r = made_rule();
+    return CoreRule{.n_samples = static_cast<int>(r.x.size()),
+                    .n_inner_samples = static_cast<int>(r.n_inner_samples),
+                    .x = r.x.data(),
+                    .weight = r.weight.data(),
+                    .hand = r.hand.data(),
+                    .point = r.point.data(),
+                    .j0 = r.j0.data(),
+                    .j1 = r.j1.data()};
+  }();
+  return view;
 }
 
 void fill_core_table(const ProfileInfo& profile, const double* shape, double taper, double* memory,
                      RadialTable& table) {
-  const Rule& r = rule();
-  const std::size_t n = r.x.size();
+  const CoreRule& rule = core_rule();
   constexpr std::size_t most = 512;
-  double r2[most], value[most], by_shape[most][2];
-  for (std::size_t i = 0; i < n; ++i) r2[i] = taper * taper * r.x[i] * r.x[i];
-  profile.brightness(shape, static_cast<int>(n), r2, value, by_shape);
-  const std::size_t n_points = r.point.size();
-  double g[most] = {}, d[most] = {};
-  const double area = taper * taper;
-  for (std::size_t i = 0; i < n; ++i) {
-    const double gi = area * r.weight[i] * value[i], di = area * r.weight[i] * by_shape[i][0];
-    if (i < r.n_inner_samples) {
-      for (std::size_t k = 0; k < Rule::n_inner; ++k) {
-        g[k] += gi * r.hand[i * Rule::n_inner + k];
-        d[k] += di * r.hand[i * Rule::n_inner + k];
-      }
-    } else {
-      g[i - r.n_inner_samples + Rule::n_inner] = gi;
-      d[i - r.n_inner_samples + Rule::n_inner] = di;
-    }
-  }
-  double sums[n_sums][n_kappa] = {};
-  for (int first = 0; first < n_kappa; first += block) {
-    double s[n_sums][block] = {};
-    for (std::size_t p = 0; p < n_points; ++p) {
-      const double* j0 = &r.j0[p * n_kappa + static_cast<std::size_t>(first)];
-      const double* j1 = &r.j1[p * n_kappa + static_cast<std::size_t>(first)];
-      const double x = r.point[p], gx = g[p] * x, dx = d[p] * x, gx2 = gx * x, dx2 = dx * x;
-      for (int i = 0; i < block; ++i) {
-        s[0][i] += g[p] * j0[i];
-        s[1][i] += gx * j1[i];
-        s[2][i] += gx2 * j0[i];
-        s[3][i] += d[p] * j0[i];
-        s[4][i] += dx * j1[i];
-        s[5][i] += dx2 * j0[i];
-      }
-    }
-    for (int c = 0; c < n_sums; ++c) std::copy_n(s[c], block, &sums[c][first]);
-  }
-  // J0'' = -J0 - J0' / z
-  const auto end_point = [&](int column, int i, double out[3]) {
-    const double* s0 = sums[3 * column];
-    const double slope = -sums[3 * column + 1][i];
-    const double second = i == 0 ? -0.5 * sums[3 * column + 2][0]
-                                 : -sums[3 * column + 2][i] - slope / (kappa_step * i);
-    out[0] = s0[i];
-    out[1] = slope * kappa_step;
-    out[2] = second * kappa_step * kappa_step;
+  double r2[most], value[most], by_shape[most][2], g[most], d[most];
+  for (int i = 0; i < rule.n_samples; ++i) r2[i] = core_r2(rule, taper, i);
+  profile.brightness(shape, rule.n_samples, r2, value, by_shape);
+  const auto light = [&](int i, double& at_sample, double& slope) {
+    at_sample = value[i];
+    slope = by_shape[i][0];
   };
-  for (int i = 0; i < n_intervals; ++i) {
-    double* c = memory + static_cast<std::size_t>(i) * 6 * RadialTable::columns;
-    for (int k = 0; k < 6 * RadialTable::columns; ++k) c[k] = 0.0;
-    for (int column = 0; column < 2; ++column) {
-      double left[3], right[3];
-      end_point(column, i, left);
-      end_point(column, i + 1, right);
-      const double p0 = left[0], m0 = left[1], a0 = left[2];
-      const double p1 = right[0], m1 = right[1], a1 = right[2], rise = p1 - p0;
-      const double q[6] = {p0,
-                           m0,
-                           0.5 * a0,
-                           10.0 * rise - 6.0 * m0 - 4.0 * m1 - 1.5 * a0 + 0.5 * a1,
-                           -15.0 * rise + 8.0 * m0 + 7.0 * m1 + 1.5 * a0 - a1,
-                           6.0 * rise - 3.0 * (m0 + m1) - 0.5 * (a0 - a1)};
-      for (int k = 0; k < 6; ++k) c[k * RadialTable::columns + 2 * column] = q[k];
-      if (column == 0) {
-        const double to_rho = 0.5 * taper / kappa_step;
-        for (int k = 1; k < 6; ++k) c[(k - 1) * RadialTable::columns + 1] = k * q[k] * to_rho;
-      }
-    }
+  const int n_points = rule.n_points();
+  for (int p = 0; p < n_points; ++p) core_point(rule, taper, p, light, g[p], d[p]);
+  double sums[CoreGrid::n_sums][n_kappa];
+  for (int first = 0; first < n_kappa; first += block) {
+    double s[CoreGrid::n_sums][block];
+    core_sums(rule, g, d, first, s);
+    for (int c = 0; c < CoreGrid::n_sums; ++c) std::copy_n(s[c], block, &sums[c][first]);
   }
-  table.near_intervals = n_intervals;
+  core_header(taper, sums[0][0], sums[3][0], table);
   table.near_coefficients = memory;
-  table.near_inverse_step = taper / kappa_step;
-  table.near_end2 = core_kappa * core_kappa / (taper * taper);
-  table.at_zero[0] = sums[0][0];
-  table.at_zero[1] = 0.0;
-  table.at_zero[2] = sums[3][0];
-  table.at_zero[3] = 0.0;
+  RadialEnd left, right;
+  core_end(&sums[0][0], n_kappa, 0, left);
+  for (int i = 0; i < CoreGrid::n_intervals; ++i) {
+    core_end(&sums[0][i + 1], n_kappa, i + 1, right);
+    core_interval(taper, left, right, memory);
+    memory += TransformGrid::interval_size;
+    left = right;
+  }
 }
 
 }  // namespace jointlight

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "base/error.hpp"
+#include "scene/core_table.hpp"
 #include "scene/profile_registry.hpp"
 #include "scene/scene.hpp"
 #include "scene/transform_table.hpp"
@@ -27,6 +28,26 @@ FlatScenes::FlatScenes(const std::vector<const Scene*>& scenes) {
     add_tiles(*scene);
     add_parameters(scene->parameters().view());
   }
+  if (cores.empty()) return;
+  const CoreRule& r = core_rule();
+  append(rule, r.x, r.n_samples);
+  append(rule, r.weight, r.n_samples);
+  append(rule, r.hand, r.n_inner_samples * CoreGrid::n_inner);
+  append(rule, r.point, r.n_points());
+  append(rule, r.j0, r.n_points() * CoreGrid::n_kappa);
+  append(rule, r.j1, r.n_points() * CoreGrid::n_kappa);
+}
+
+CoreRule FlatScenes::rule_at(const double* from) const {
+  if (cores.empty()) return {};
+  CoreRule r = core_rule();
+  r.x = from;
+  r.weight = r.x + r.n_samples;
+  r.hand = r.weight + r.n_samples;
+  r.point = r.hand + r.n_inner_samples * CoreGrid::n_inner;
+  r.j0 = r.point + r.n_points();
+  r.j1 = r.j0 + r.n_points() * CoreGrid::n_kappa;
+  return r;
 }
 
 void FlatScenes::add_parameters(const ParameterView& map) {
@@ -64,15 +85,14 @@ void FlatScenes::add_parameters(const ParameterView& map) {
 void FlatScenes::add_tiles(const Scene& scene) {
   const int first_slot = n_slots();
   for (PlaceView tile : scene.place_views()) {
-    require(!tile.in_parts, "tile ", tiles.size() - at(n_tiles()),
-            ": windows drawn in two parts are placed by the host alone; compile the scene with "
-            "tolerance 0");
+    if (tile.in_parts()) cores.push_back(static_cast<int>(tiles.size()));
     for (int k = 0; k < tile.geometry.n_all_slots(); ++k) tile.slots[k] += first_slot;
     tiles.push_back(tile);
     const int profile = tile.geometry.profile;
     const bool tabulated = tile.renderer == Renderer::fourier && profile >= 0;
     const int n = tabulated ? most_intervals(tile) : 0;
-    table_start.push_back(table_start.back() + at(n) * TransformGrid::interval_size);
+    table_start.push_back(table_start.back() + at(n * TransformGrid::interval_size) +
+                          at(tile.in_parts() ? CoreGrid::table_size : 0));
     if (profile >= 0) add_profile(profile);
   }
   tile_start.push_back(static_cast<int>(tiles.size()));

@@ -30,6 +30,9 @@ struct FlatScenes {
   std::vector<std::size_t> table_start = {0};  // [tiles + 1] doubles of the tiles' radial tables
   std::vector<int> free_start = {0}, slot_start = {0}, tile_start = {0};  // [scenes + 1]
 
+  std::vector<int> cores;    // tiles in two parts
+  std::vector<double> rule;  // of their quadrature
+
   // The registry's profiles; nodes only of those that tiles use.
   std::vector<double> nodes;
   std::vector<std::size_t> node_start;  // [profiles] into nodes
@@ -44,7 +47,8 @@ struct FlatScenes {
 
   // On the host's own arrays
   ParameterView parameters() const;
-  // With nodes at `from`, a copy of `nodes`
+  // With what they point to at `from`, a copy of `rule` or of `nodes`
+  CoreRule rule_at(const double* from) const;
   std::vector<ProfileView> profiles_at(const double* from) const;
 
  private:

@@ -30,7 +30,7 @@ PlaceView Scene::place_view(std::size_t index) const {
   place.box_y = transfer.box_y;
   place.box_x0 = view.drawn.x0;
   place.box_y0 = view.drawn.y0;
-  place.in_parts = view.core.taper > 0.0;
+  place.core = {view.core.taper, view.core.least_px, {view.core.shift[0], view.core.shift[1]}};
   const double step = 2.0 * M_PI / std::max(transfer.box_x, transfer.box_y);
   double kx_max = 0.0;
   for (int r = 0; r < transfer.column_start[transfer.n_columns]; ++r) {
@@ -64,17 +64,13 @@ void Scene::place_tiles(const ParameterState& parameters, bool internal,
     if (!needs_table(view, state)) continue;
     double low, high;
     table_limits(view, state, low, high);
-    if (view.in_parts) {
-      state.taper = core_taper(views_[i], state);
-      low = std::pow(core_kappa / state.taper, 2);
-    }
     const std::size_t far_size = TransformTable::size(low, high);
-    const std::size_t needed = far_size + (state.taper > 0.0 ? core_table_size() : 0);
+    const std::size_t needed = far_size + (view.in_parts() ? CoreGrid::table_size : 0);
     if (place.table.size() < needed) place.table.resize(needed + needed / 8);
     transform_table(profile).fill(state.shape, low, high, place.table.data(), state.table);
     state.has_table = true;
     const ProfileInfo& info = profile_registry()[at(profile)];
-    if (state.taper > 0.0) {
+    if (view.in_parts()) {
       fill_core_table(info, state.shape, state.taper, place.table.data() + far_size, state.table);
     } else {
       info.copy_tail(view.box_x, view.box_y, state);

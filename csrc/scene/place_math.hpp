@@ -7,11 +7,20 @@
 #include <cmath>
 
 #include "base/macros.hpp"
+#include "base/taper.hpp"
+#include "scene/core_math.hpp"
 #include "scene/geometry_math.hpp"
 #include "scene/tile.hpp"
 #include "scene/transform_view.hpp"
 
 namespace jointlight {
+
+// Of CorePlan, what the taper at a state depends on.
+struct CorePlace {
+  double taper = 0.0;     // of the plan, units of the profile's scale; 0 = one box
+  double least_px = 0.0;  // least minor radius of the taper, pixels
+  double shift[2] = {};   // of the PSF
+};
 
 // What placing a tile takes of the plan.
 struct PlaceView {
@@ -21,12 +30,47 @@ struct PlaceView {
   int width = 0, height = 0;   // window
   int box_x = 0, box_y = 0;    // Fourier box
   int box_x0 = 0, box_y0 = 0;  // window pixel of its first
-  bool in_parts = false;       // core and rest: the taper and its table are the host's
+  CorePlace core;              // of a window drawn in two parts
   // Squares of the box's least frequency and of the largest with power, (rad/px)^2
   double least_k2 = 0.0, largest_k2 = 0.0;
+
+  JL_HD bool in_parts() const { return core.taper > 0.0; }
 };
 
 JL_ISA_BEGIN
+
+// Semi-axes of the ellipse d^T S^-1 d = 1, pixels.
+struct Axes {
+  double major, minor;
+};
+
+JL_HD inline Axes axes(const double S[3]) {
+  const double mean = 0.5 * (S[0] + S[2]), spread = std::hypot(0.5 * (S[0] - S[2]), S[1]);
+  const double major2 = mean + spread, det = S[0] * S[2] - S[1] * S[1];
+  return {std::sqrt(major2), std::sqrt(std::max(det, 0.0) / major2)};
+}
+
+// The taper's radius in filters and boxes is where it leaves 1e-6 of the profile's light.
+inline constexpr double taper_radius = 5.0 / taper_end;
+
+// The plan's taper, as long as it fits into the box and suits the grids. Within those limits it is
+// constant, so that what is drawn is as smooth in every parameter as the profile is.
+JL_HD inline double core_taper(const PlaceView& view, const TileState& state) {
+  const double x = state.x0 + view.core.shift[0] - view.box_x0;
+  const double y = state.y0 + view.core.shift[1] - view.box_y0;
+  const double room_x = std::min(x, view.box_x - 1 - x);
+  const double room_y = std::min(y, view.box_y - 1 - y);
+  const double least = view.core.least_px / axes(state.S).minor;
+  double radius = std::max(taper_radius * view.core.taper, least);
+  radius = std::min(radius, room_x / std::sqrt(state.S[0]));
+  radius = std::min(radius, room_y / std::sqrt(state.S[2]));
+  return std::max(radius, 0.25 * least) / taper_radius;
+}
+
+// Whether the plan's grids suit the taper.
+JL_HD inline bool core_suits(const PlaceView& view, const TileState& state) {
+  return taper_radius * core_taper(view, state) * axes(state.S).minor > 0.98 * view.core.least_px;
+}
 
 JL_HD inline void gather_slots(const PlaceView& view, const double* scene_slots, double* slots) {
   const int n = view.geometry.n_all_slots();
@@ -47,13 +91,15 @@ JL_HD inline void place_tile(const PlaceView& view, const double* slots, bool in
     const double far_x = std::max(state.x0, view.width - 1 - state.x0);
     const double far_y = std::max(state.y0, view.height - 1 - state.y0);
     const double x = state.x0 - view.box_x0, y = state.y0 - view.box_y0;
-    state.visible = view.in_parts ? x > 0.0 && y > 0.0 && x < view.box_x && y < view.box_y
-                                  : far_x < view.box_x - 1 && far_y < view.box_y - 1;
+    state.visible = view.in_parts() ? x > 0.0 && y > 0.0 && x < view.box_x && y < view.box_y
+                                    : far_x < view.box_x - 1 && far_y < view.box_y - 1;
   }
   state.beyond = drawable && !state.visible;
   if (!state.visible) {
     for (double& v : state.value) v = 0.0;
     chain = {};
+  } else if (view.in_parts()) {
+    state.taper = core_taper(view, state);
   }
 }
 
@@ -69,10 +115,12 @@ JL_HD inline void table_limits(const PlaceView& view, const TileState& state, do
   const double det = state.S[0] * state.S[2] - state.S[1] * state.S[1];
   const double largest = largest_eigenvalue(state.S), smallest = det / largest;
   low = view.least_k2 * smallest;
+  if (view.in_parts())
+    low = (CoreGrid::kappa_end / state.taper) * (CoreGrid::kappa_end / state.taper);
   high = view.largest_k2 * largest;
 }
 
-// Intervals of a table that holds those limits wherever a tile in one box may be placed.
+// Intervals of a table that holds those limits wherever a drawn tile may be placed.
 JL_HD inline int most_intervals(const PlaceView& view) {
   // The singular values of the map's inverse, squared, and the thinnest ellipse.
   const double* m = view.geometry.map.inverse;
@@ -81,9 +129,17 @@ JL_HD inline int most_intervals(const PlaceView& view) {
   const double det = squares[0] * squares[2] - squares[1] * squares[1];
   const double largest = largest_eigenvalue(squares);
   const double stretch = largest * largest / det / (thinnest * thinnest);
-  const double span = std::log(view.largest_k2 / view.least_k2 * stretch);
-  const int n = static_cast<int>(std::ceil(span / TransformGrid::u_step)) + 2;
-  return std::min(n, TransformGrid::n_v - 1);
+  double ratio = view.largest_k2 / view.least_k2 * stretch;
+  if (view.in_parts()) {
+    // The taper's radius stays within the box, or is a quarter of the least.
+    const double room =
+        static_cast<double>(view.box_x) * view.box_x + static_cast<double>(view.box_y) * view.box_y;
+    const double least = 0.25 * view.core.least_px;
+    ratio = view.largest_k2 * std::max(room, least * least * stretch) /
+            (taper_radius * taper_radius * CoreGrid::kappa_end * CoreGrid::kappa_end);
+  }
+  const int n = static_cast<int>(std::ceil(std::log(ratio) / TransformGrid::u_step)) + 2;
+  return std::min(std::max(n, 1), TransformGrid::n_v - 1);
 }
 
 // Light of the copies beyond the rings summed one by one: sum_j I(d + jM) ~ 1/M^2 times the

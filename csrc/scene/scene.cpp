@@ -204,7 +204,7 @@ bool Scene::covers(std::span<const TileState> states) const {
     if (state.beyond && inside) return false;
     if (view.renderer != Renderer::fourier || !state.visible) continue;
     if (view.core.taper > 0.0) {
-      if (!core_suits(view, states[t])) return false;
+      if (!core_suits(place_views_[t], state)) return false;
       continue;
     }
     const double q = std::min(1.1 * axis_ratio(states[t].S), 1.0);

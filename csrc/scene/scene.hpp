@@ -58,11 +58,6 @@ struct RestAxis {
   std::vector<double> weights;  // [pixels][rest_taps]
 };
 
-// Taper of a tile's core at one state, units of the scale, and whether the plan suits it
-// (core_plan.cpp).
-double core_taper(const TileView& view, const TileState& state);
-bool core_suits(const TileView& view, const TileState& state);
-
 // What a tile was last placed for, and its radial table.
 struct TilePlace {
   AlignedBuffer<double> table;

@@ -168,19 +168,24 @@ JL_HD inline void radial_end(const TransformStencil& s, int node, RadialEnd& end
   }
 }
 
+// The polynomial on [0, 1] with the given value and two derivatives at either end.
+JL_HD JL_INLINE void quintic(const double left[3], const double right[3], double q[6]) {
+  const double m0 = left[1], a0 = left[2], m1 = right[1], a1 = right[2], d = right[0] - left[0];
+  q[0] = left[0];
+  q[1] = m0;
+  q[2] = 0.5 * a0;
+  q[3] = 10.0 * d - 6.0 * m0 - 4.0 * m1 - 1.5 * a0 + 0.5 * a1;
+  q[4] = -15.0 * d + 8.0 * m0 + 7.0 * m1 + 1.5 * a0 - a1;
+  q[5] = 6.0 * d - 3.0 * (m0 + m1) - 0.5 * (a0 - a1);
+}
+
 // Coefficients [degree + 1][columns] of the interval between two ends.
 JL_HD inline void radial_interval(bool shaped, const RadialEnd& left, const RadialEnd& right,
                                   double* c) {
   for (int k = 0; k < TransformGrid::interval_size; ++k) c[k] = 0.0;
   for (int column = 0; column < (shaped ? 2 : 1); ++column) {
-    const double *a = left.column[column], *b = right.column[column];
-    const double p0 = a[0], m0 = a[1], a0 = a[2], m1 = b[1], a1 = b[2], d = b[0] - p0;
-    const double q[6] = {p0,
-                         m0,
-                         0.5 * a0,
-                         10.0 * d - 6.0 * m0 - 4.0 * m1 - 1.5 * a0 + 0.5 * a1,
-                         -15.0 * d + 8.0 * m0 + 7.0 * m1 + 1.5 * a0 - a1,
-                         6.0 * d - 3.0 * (m0 + m1) - 0.5 * (a0 - a1)};
+    double q[6];
+    quintic(left.column[column], right.column[column], q);
     const int target = column == 0 ? 0 : 2;
     for (int k = 0; k < 6; ++k) c[k * RadialTable::columns + target] = q[k];
     if (column == 0) {

@@ -27,6 +27,10 @@ constexpr double untried_data = 1e5;
 constexpr double untried_ftol = 0.1;
 constexpr double trusted_gain_error = 0.5;
 
+// What moving one coordinate alone promises, in chi2, that may be the rounding of float32
+// derivatives where no step lowers chi2: 0.01 sigma.
+constexpr double rough_gain = 1e-4;
+
 constexpr int max_searches = 60;
 
 // Accepted, poorly predicted steps below ftol after which the full step is no longer believed.
@@ -252,6 +256,8 @@ Status Descent::stuck() const {
     return Status::converged_ftol;
   if (full_norm_ <= options_.xtol * scaled_norm(best_.x)) return Status::converged_xtol;
   if (open_gain() <= options_.chi2_noise * best_.chi2) return Status::converged_ftol;
+  const double alone = cosine_ * cosine_ * best_.chi2;
+  if (region_.rough && alone <= rough_gain * variance()) return Status::converged_gtol;
   return Status::no_decrease;
 }
 

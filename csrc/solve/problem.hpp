@@ -73,6 +73,10 @@ class Problem {
   // logarithm of a radius); empty = no limit, entries may be infinite.
   virtual std::span<const double> max_step() const { return {}; }
 
+  // Whether derivatives are rounded to float32. Then the full step goes on promising a gain that is
+  // their rounding, in directions that the data hardly determine.
+  virtual bool rough_derivatives() const { return false; }
+
   // Coordinates without any meaning of their own at x, to be held in the covariance.
   virtual std::vector<int> meaningless(std::span<const double> /*x*/) const { return {}; }
 

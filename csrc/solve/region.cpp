@@ -86,6 +86,7 @@ std::vector<Region> find_regions(const Problem& problem, std::span<const std::ui
     if (count >= 0) region.n_data = std::max(region.n_data, 0L) + count;
   }
   for (Region& region : regions) {
+    region.rough = problem.rough_derivatives();
     for (const int i : region.coordinates) region.home.push_back(local_part[at(problem.home(i))]);
     region.pattern = pattern.restricted(region.coordinates, region.entries);
     list_sources(problem, inside, local_part, region);
@@ -129,6 +130,7 @@ std::vector<Subregion> split_region(const Region& region, std::span<const std::u
     sub.region.home.push_back(local[home]);
   }
   for (Subregion& sub : found) {
+    sub.region.rough = region.rough;
     sub.region.pattern = region.pattern.restricted(sub.coordinates, sub.entries);
     for (const int e : sub.entries) sub.region.entries.push_back(region.entries[at(e)]);
   }

@@ -17,6 +17,7 @@ struct Region {
   SparsePattern pattern;         // over `coordinates`
   std::vector<int> entries;      // [nnz] position in the problem's pattern
   long n_data = -1;              // -1 = unknown
+  bool rough = false;            // derivatives are, see Problem
   // [parts] those whose coordinates each part changes with, as indices into `parts`; empty where
   // there is only one part
   std::vector<std::vector<int>> sources;

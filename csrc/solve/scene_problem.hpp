@@ -31,6 +31,7 @@ class SceneProblem final : public Problem {
               std::span<double> h) override;          // scene_refine.cpp
   double cost_ratio() const override { return 1.0; }  // chi2 renders the same lanes
   std::span<const double> max_step() const override { return scene_->parameters().max_step(); }
+  bool rough_derivatives() const override { return scene_->precision() == Precision::mixed; }
   void progress(const IterationRecord& record, std::span<const double> x) override;
   bool renew(std::span<double> x, bool ended) override { return on_renew && on_renew(x, ended); }
   std::vector<int> meaningless(std::span<const double> x) const override;

@@ -1,10 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // normal: J^T W J and J^T W r straight from the lanes of a pixel row, one 8 x 8 block per pair of
-// overlapping tiles. The Jacobian of an image is never formed.
-//
-// Lanes in float32 are multiplied and added as such over a few pixels, whose sums then join those
-// in float64. Their weights come divided by the row's largest, `unit`: float32 does not hold the
-// squares of any unit that images may be in.
+// overlapping tiles. The Jacobian of an image is never formed. Lanes that are kept in float32 come
+// widened: their squares in the units that images may be in are beyond float32.
 #pragma once
 
 #include <cstddef>

@@ -123,7 +123,7 @@ TileSpec random_tile(ParameterSpec& p, int size) {
     add_slot(p, tile.slots, {std::max(q, q_least), q_least, 1.0});
     add_slot(p, tile.slots, {uniform(-200.0, 200.0)});
     if (chance(0.8)) {
-      add_slot(p, tile.slots, {px * uniform(1.0, 4.0), radius_least, infinity});
+      add_slot(p, tile.slots, {px * uniform(0.03, 0.1) * size, radius_least, infinity});
     } else {
       add_tied(p, tile.slots, 2, 20.0 * px);
     }
@@ -140,8 +140,7 @@ TileSpec random_tile(ParameterSpec& p, int size) {
   return tile;
 }
 
-std::unique_ptr<Scene> random_scene() {
-  const int size = 24 + static_cast<int>(uniform(0.0, 30.0));
+std::unique_ptr<Scene> random_scene(int size) {
   SceneSpec spec;
   ImageSpec image;
   image.width = image.height = size;
@@ -166,12 +165,14 @@ std::unique_ptr<Scene> random_scene() {
 // What a device's memory would hold, and its kernels as loops.
 struct Device {
   std::vector<ProfileView> profiles;
-  std::vector<double> natural, slots, coefficients, tables;
+  std::vector<double> natural, slots, coefficients, tables, core_light, core_sums;
   std::vector<std::uint8_t> valid;
   std::vector<TileState> states;
   std::vector<Chain> chains;
   std::vector<TransformStencil> stencils;
   std::vector<int> first_nodes;
+  std::vector<double> prior_chi2, gradient, curvature, low, high;
+  std::vector<std::size_t> curvature_start;
 
   void place(const FlatScenes& flat, const std::vector<double>& values, bool internal) {
     const auto n_tiles = at(flat.n_tiles());
@@ -185,6 +186,9 @@ struct Device {
     chains.resize(n_tiles);
     stencils.resize(n_tiles);
     first_nodes.resize(n_tiles);
+    const CoreRule rule = flat.rule_at(flat.rule.data());
+    core_light.resize(flat.cores.size() * 2 * at(rule.n_points()));
+    core_sums.resize(flat.cores.size() * cuda::core_sums_size);
     const cuda::Placement p{.map = flat.parameters(),
                             .n_tiles = flat.n_tiles(),
                             .n_scenes = flat.n_scenes(),
@@ -202,11 +206,17 @@ struct Device {
                             .chains = chains.data(),
                             .stencils = stencils.data(),
                             .first_nodes = first_nodes.data(),
-                            .tables = tables.data()};
+                            .tables = tables.data(),
+                            .n_cores = static_cast<int>(flat.cores.size()),
+                            .cores = flat.cores.data(),
+                            .rule = rule,
+                            .core_light = core_light.data(),
+                            .core_sums = core_sums.data()};
     // Backwards: no thread may need an earlier one.
     for (int i = flat.n_free() - 1; i >= 0; --i) cuda::CoordinateBody{p}(i);
     for (int i = flat.n_scenes() - 1; i >= 0; --i) cuda::SceneBody{p}(i);
     for (int i = flat.n_slots() - 1; i >= 0; --i) cuda::SlotBody{p}(i);
+    add_priors(flat, p);
     for (int i = flat.n_tiles() - 1; i >= 0; --i) cuda::TileBody{p}(i);
     for (int i = flat.n_tiles() - 1; i >= 0; --i) {
       for (int thread = 31; thread >= 0; --thread) cuda::TableBody{p}(i, thread, 32);
@@ -215,6 +225,33 @@ struct Device {
       tail<Exponential>(p, 2, i);
       tail<Gaussian>(p, 3, i);
     }
+    for (int core = p.n_cores - 1; core >= 0; --core) {
+      for (int thread = 31; thread >= 0; --thread) {
+        cuda::CoreLightBody<Moffat>{p, 0}(core, thread, 32);
+        cuda::CoreLightBody<Sersic>{p, 1}(core, thread, 32);
+        cuda::CoreLightBody<Exponential>{p, 2}(core, thread, 32);
+        cuda::CoreLightBody<Gaussian>{p, 3}(core, thread, 32);
+      }
+      for (int thread = 31; thread >= 0; --thread) cuda::CoreSumBody{p}(core, thread, 32);
+      for (int thread = 31; thread >= 0; --thread) cuda::CoreTableBody{p}(core, thread, 32);
+    }
+  }
+
+  void add_priors(const FlatScenes& flat, const cuda::Placement& p) {
+    curvature_start.assign(1, 0);
+    for (int s = 0; s < flat.n_scenes(); ++s) {
+      const std::size_t n = at(flat.free_start[at(s) + 1] - flat.free_start[at(s)]);
+      curvature_start.push_back(curvature_start.back() + n * n);
+    }
+    prior_chi2.assign(at(flat.n_scenes()), 0.0);
+    gradient.assign(at(flat.n_free()), 0.0);
+    curvature.assign(curvature_start.back(), 0.0);
+    low.resize(gradient.size());
+    high.resize(gradient.size());
+    const cuda::PriorSums sums{prior_chi2.data(), gradient.data(), curvature.data(),
+                               curvature_start.data()};
+    for (int s = flat.n_scenes() - 1; s >= 0; --s) cuda::PriorBody{p, sums}(s);
+    for (int i = flat.n_free() - 1; i >= 0; --i) cuda::StepBody{p, low.data(), high.data()}(i);
   }
 
   template <class Profile>
@@ -225,7 +262,7 @@ struct Device {
   }
 };
 
-int compared = 0, drawn = 0, beyond = 0, refused = 0, tabulated = 0;
+int compared = 0, drawn = 0, beyond = 0, refused = 0, tabulated = 0, cores = 0;
 int charts[5] = {};
 
 // Both NaN, or equal to rounding.
@@ -248,42 +285,47 @@ void compare_state(const TileState& a, const TileState& b, const PlaceView& view
   (b.visible ? drawn : (b.beyond ? beyond : refused)) += 1;
   if (!a.has_table || !b.has_table) return;
   ++tabulated;
-  CHECK(a.table.n_intervals == b.table.n_intervals && a.table.near_intervals == 0);
+  CHECK(a.table.n_intervals == b.table.n_intervals);
+  CHECK(a.table.near_intervals == b.table.near_intervals);
   CHECK(same(a.table.u0, b.table.u0) && same(a.table.inverse_step, b.table.inverse_step));
   CHECK(same(a.table.at_zero, b.table.at_zero, RadialTable::columns));
   CHECK(b.table.n_intervals <= most_intervals(view));
   CHECK(same(a.table.coefficients, b.table.coefficients,
              at(b.table.n_intervals) * TransformGrid::interval_size));
+  if (b.table.near_intervals == 0) return;
+  ++cores;
+  CHECK(same(a.table.near_end2, b.table.near_end2));
+  CHECK(same(a.table.near_inverse_step, b.table.near_inverse_step));
+  CHECK(same(a.table.near_coefficients, b.table.near_coefficients, CoreGrid::table_size));
 }
 
-void compare_priors(const Scene& scene, const std::vector<double>& x, bool internal,
-                    const ParameterState& state) {
-  const ParameterView map = scene.parameters().view();
-  const auto n = at(map.n_free);
-  std::vector<double> g(n, 0.0), shared(n, 0.0), h(n * n, 0.0), shared_h(n * n, 0.0);
-  scene.parameters().add_priors(x, internal, state, g,
-                                [&](int i, int j, double v) { h[at(i) * n + at(j)] += v; });
-  for (int i = 0; i < map.n_free; ++i) {
-    add_prior(map, i, x.data(), internal, state.natural.data(), shared.data(),
-              [&](int a, int b, double v) { shared_h[at(a) * n + at(b)] += v; });
-    CHECK(same(prior_chi2(map, i, state.natural.data()), scene.parameters().prior_chi2(state, i)));
-    double low, high;
-    step_limits(map, i, x[at(i)], low, high);
-    const double step = scene.parameters().max_step()[at(i)];
-    if (internal) {
-      CHECK(same(low, std::max(scene.parameters().lower()[at(i)] - x[at(i)], -step)));
-      CHECK(same(high, std::min(scene.parameters().upper()[at(i)] - x[at(i)], step)));
-    }
+// Priors and steps of scene s of the batch.
+void compare_priors(const Device& device, const FlatScenes& flat, int s, const ParameterMap& map,
+                    const std::vector<double>& x, bool internal, const ParameterState& state) {
+  const std::size_t n = x.size(), first = at(flat.free_start[at(s)]);
+  std::vector<double> g(n, 0.0), h(n * n, 0.0);
+  map.add_priors(x, internal, state, g, [&](int i, int j, double v) {
+    h[at(std::max(i, j)) * n + at(std::min(i, j))] += v;
+  });
+  double chi2 = 0.0;
+  for (std::size_t i = 0; i < n; ++i) {
+    chi2 += map.prior_chi2(state, static_cast<int>(i));
+    if (!internal) continue;
+    const double step = map.max_step()[i];
+    CHECK(same(device.low[first + i], std::max(map.lower()[i] - x[i], -step)));
+    CHECK(same(device.high[first + i], std::min(map.upper()[i] - x[i], step)));
   }
-  CHECK(same(shared.data(), g.data(), n) && same(shared_h.data(), h.data(), n * n));
+  CHECK(same(device.prior_chi2[at(s)], chi2));
+  CHECK(same(&device.gradient[first], g.data(), n));
+  CHECK(same(&device.curvature[device.curvature_start[at(s)]], h.data(), n * n));
 }
 
-void check_batch(int n_scenes, bool internal) {
+void check_batch(int n_scenes, int size, bool internal) {
   std::vector<std::unique_ptr<Scene>> scenes;
   std::vector<const Scene*> pointers;
   std::vector<double> values;
   for (int i = 0; i < n_scenes; ++i) {
-    scenes.push_back(random_scene());
+    scenes.push_back(random_scene(size + 3 * i));
     pointers.push_back(scenes.back().get());
     const ParameterMap& map = scenes.back()->parameters();
     auto x = map.spec().start;
@@ -311,7 +353,7 @@ void check_batch(int n_scenes, bool internal) {
     CHECK(same(&device.slots[at(slot)], parameters.slots.data(), parameters.slots.size()));
     CHECK(same(&device.coefficients[at(flat.row_start[at(slot)])], parameters.coefficients.data(),
                parameters.coefficients.size()));
-    compare_priors(scene, x, internal, parameters);
+    compare_priors(device, flat, s, scene.parameters(), x, internal, parameters);
     std::vector<TileState> states;
     std::vector<Chain> chains;
     std::vector<TilePlace> places;
@@ -342,9 +384,12 @@ void check_part() {
 
 int main() {
   check_part();
-  for (int trial = 0; trial < 20; ++trial) check_batch(1 + trial % 4, trial % 3 != 2);
+  for (int trial = 0; trial < 20; ++trial) check_batch(1 + trial % 4, 24 + trial, trial % 3 != 2);
+  for (int trial = 0; trial < 5; ++trial) {
+    check_batch(2, 240 + 10 * trial, trial % 2 == 0);  // large windows are drawn in two parts
+  }
   // All ways were taken.
-  CHECK(compared > 50000 && drawn > 20 && beyond > 0 && refused > 0 && tabulated > 15);
+  CHECK(compared > 50000 && drawn > 20 && beyond > 0 && refused > 0 && tabulated > 15 && cores > 2);
   for (const int n : charts) CHECK(n > 0);
   return check::result();
 }

@@ -49,6 +49,12 @@ int main() {
   }
   CHECK_AT_MOST(worst_gamma, 1e-14, "relative error of Gamma(s) per unit of |ln Gamma|");
 
+  for (double x = 0.5; x < 400.0; x *= 1.017) {
+    const double of_complex = log_gamma(std::complex<double>(x, 0.0)).real();
+    CHECK_AT_MOST(std::fabs(log_gamma(x) - of_complex), 1e-15 * (1.0 + std::fabs(of_complex)),
+                  "ln Gamma of a real number");
+  }
+
   for (double x = 0.05; x < 40.0; x *= 1.3) {
     CHECK_AT_MOST(std::fabs(digamma(x + 1.0) - digamma(x) - 1.0 / x), 2e-14 / x, "digamma");
   }

@@ -269,6 +269,10 @@ CASES: dict[str, tuple[Callable[[], Any], list[str]]] = {
     "negative tolerance": (lambda: sersic().compile(tolerance=-1e-9), ["tolerance", "-1e-09"]),
     "tolerance of all light": (lambda: sersic().compile(tolerance=1.0), ["tolerance", "1.0"]),
     "no number as tolerance": (lambda: sersic().compile(tolerance=True), ["tolerance", "True"]),
+    "tolerance no float holds": (
+        lambda: sersic().compile(tolerance=10**400),
+        ["tolerance", "below 1"],
+    ),
     "step of zero": (lambda: sersic().check_jacobian(step=0.0), ["step", "0.0"]),
     "vector of the wrong length": (
         lambda: sersic().compile().render(0, [1.0]),

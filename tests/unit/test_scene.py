@@ -624,7 +624,8 @@ def test_limits_as_wide_as_the_period_do_not_limit() -> None:
     assert slot_map(root, twin).start == -10.0
 
 
-def test_no_tolerance_is_one_box() -> None:
+@pytest.mark.parametrize("zero", [0, 0.0, np.float32(0.0), np.int64(0)])
+def test_no_tolerance_is_one_box(zero: Any) -> None:
     image = TargetImage(
         np.zeros((301, 301)),
         pixelscale=1.0,
@@ -634,5 +635,5 @@ def test_no_tolerance_is_one_box() -> None:
     model = Sersic(
         target=image, center=(0.2, 0.1), q=0.7, PA=20.0, n=2.0, Re=20.0, Ie=1.0, name="galaxy"
     )
-    parts, whole = model.compile(), model.compile(tolerance=0)
+    parts, whole = model.compile(), model.compile(tolerance=zero)
     assert parts.describe()["tiles"][0]["box"][0] < 301 <= whole.describe()["tiles"][0]["box"][0]

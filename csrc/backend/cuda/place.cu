@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "backend/cuda/place.cuh"
 
-#include <cstddef>
-
 #include "backend/cuda/launch.cuh"
 #include "backend/cuda/profile_table.cuh"
 #include "base/error.hpp"
@@ -12,11 +10,6 @@ namespace jointlight::cuda {
 namespace {
 
 constexpr int table_threads = 96;  // a tile's table has about as many intervals
-
-// One block a tile.
-__global__ void table_kernel(TableBody body) {
-  body(static_cast<int>(blockIdx.x), static_cast<int>(threadIdx.x), static_cast<int>(blockDim.x));
-}
 
 }  // namespace
 
@@ -38,12 +31,17 @@ DeviceScenes::DeviceScenes(const FlatScenes& scenes)
       tiles_(scenes.tiles),
       table_start_(scenes.table_start),
       free_start_(scenes.free_start),
+      cores_(scenes.cores),
+      rule_(scenes.rule),
       nodes_(scenes.nodes),
       profiles_(scenes.profiles_at(nodes_.data())),
       natural_(scenes.chart.size()),
       slots_(scenes.constants.size()),
       slopes_(scenes.coefficients.size()),
       tables_(scenes.table_start.back()),
+      core_light_(scenes.cores.size() * 2 *
+                  static_cast<std::size_t>(scenes.rule_at(scenes.rule.data()).n_points())),
+      core_sums_(scenes.cores.size() * core_sums_size),
       valid_(static_cast<std::size_t>(scenes.n_scenes())),
       states_(scenes.tiles.size()),
       chains_(scenes.tiles.size()),
@@ -86,23 +84,44 @@ DeviceScenes::DeviceScenes(const FlatScenes& scenes)
   p.stencils = stencils_.data();
   p.first_nodes = first_nodes_.data();
   p.tables = tables_.data();
+  p.n_cores = static_cast<int>(scenes.cores.size());
+  p.cores = cores_.data();
+  p.rule = scenes.rule_at(rule_.data());
+  p.core_light = core_light_.data();
+  p.core_sums = core_sums_.data();
 }
 
-void DeviceScenes::place(const double* values, bool internal, cudaStream_t stream) const {
+Placement DeviceScenes::at(const double* values, bool internal) const {
   Placement p = placement_;
   p.values = values;
   p.internal = internal;
+  return p;
+}
+
+void DeviceScenes::place(const double* values, bool internal, cudaStream_t stream) const {
+  const Placement p = at(values, internal);
   launch_each(CoordinateBody{p}, p.map.n_free, stream);
   launch_each(SceneBody{p}, p.n_scenes, stream);
   launch_each(SlotBody{p}, p.map.n_slots, stream);
   launch_each(TileBody{p}, p.n_tiles, stream, 64);
-  if (p.n_tiles > 0) {
-    table_kernel<<<static_cast<unsigned>(p.n_tiles), table_threads, 0, stream>>>(TableBody{p});
-    JL_CUDA_CHECK(cudaGetLastError());
-  }
+  launch_blocks(TableBody{p}, p.n_tiles, table_threads, stream);
   for (const int index : used_profiles_) {
-    profile_table()[static_cast<std::size_t>(index)].copy_tails(p, index, stream);
+    const ProfileEntry& profile = profile_table()[static_cast<std::size_t>(index)];
+    profile.copy_tails(p, index, stream);
+    profile.core_light(p, index, stream);
   }
+  launch_blocks(CoreSumBody{p}, p.n_cores, CoreGrid::n_kappa, stream);
+  launch_blocks(CoreTableBody{p}, p.n_cores, CoreGrid::n_intervals, stream);
+}
+
+void DeviceScenes::add_priors(const double* values, bool internal, const PriorSums& sums,
+                              cudaStream_t stream) const {
+  launch_each(PriorBody{at(values, internal), sums}, placement_.n_scenes, stream);
+}
+
+void DeviceScenes::step_limits(const double* values, double* low, double* high,
+                               cudaStream_t stream) const {
+  launch_each(StepBody{at(values, true), low, high}, placement_.map.n_free, stream);
 }
 
 PlacedScenes DeviceScenes::fetch() const {
@@ -120,8 +139,13 @@ PlacedScenes DeviceScenes::fetch() const {
   fetch(tables_, placed.tables);
   for (TileState& state : placed.states) {
     if (!state.has_table) continue;
-    const std::ptrdiff_t offset = state.table.coefficients - placement_.tables;
-    state.table.coefficients = placed.tables.data() + offset;
+    const auto here = [&](const double* there) {
+      return placed.tables.data() + (there - placement_.tables);
+    };
+    state.table.coefficients = here(state.table.coefficients);
+    if (state.table.near_intervals > 0) {
+      state.table.near_coefficients = here(state.table.near_coefficients);
+    }
   }
   return placed;
 }

@@ -19,12 +19,20 @@ class DeviceScenes {
 
   // Everything from `values` [n_free], device memory, to the radial tables.
   void place(const double* values, bool internal, cudaStream_t stream) const;
-  // All of that on the host.
+  // Adds the priors at the values last placed, all device memory.
+  void add_priors(const double* values, bool internal, const PriorSums& sums,
+                  cudaStream_t stream) const;
+  // How far each chart coordinate may move from `values` in one step: low, high [n_free].
+  void step_limits(const double* values, double* low, double* high, cudaStream_t stream) const;
+
+  // What place() made, on the host.
   PlacedScenes fetch() const;
   // Where the results are, to be read on the device.
   const Placement& placement() const { return placement_; }
 
  private:
+  Placement at(const double* values, bool internal) const;
+
   DeviceBuffer<ParameterChart> chart_;
   DeviceBuffer<int> triple_;
   DeviceBuffer<ChartTriple> triples_;
@@ -35,10 +43,11 @@ class DeviceScenes {
   DeviceBuffer<PlaceView> tiles_;
   DeviceBuffer<std::size_t> table_start_;
   DeviceBuffer<int> free_start_;
-  DeviceBuffer<double> nodes_;
+  DeviceBuffer<int> cores_;
+  DeviceBuffer<double> rule_, nodes_;
   DeviceBuffer<ProfileView> profiles_;
 
-  DeviceBuffer<double> natural_, slots_, slopes_, tables_;
+  DeviceBuffer<double> natural_, slots_, slopes_, tables_, core_light_, core_sums_;
   DeviceBuffer<std::uint8_t> valid_;
   DeviceBuffer<TileState> states_;
   DeviceBuffer<Chain> chains_;

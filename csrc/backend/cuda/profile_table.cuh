@@ -19,6 +19,8 @@ struct ProfileEntry {
                      std::span<double> value, std::span<double> d_r2, std::span<double> d_shape);
   // Light of far copies for the placed tiles that have this profile, registered as `index`.
   void (*copy_tails)(const Placement& placement, int index, cudaStream_t stream);
+  // Likewise the light of cores.
+  void (*core_light)(const Placement& placement, int index, cudaStream_t stream);
 };
 
 // In the order of the registry.

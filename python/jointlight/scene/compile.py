@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import warnings
 from dataclasses import dataclass
+from numbers import Real
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -407,11 +408,10 @@ def parse_threads(n_threads: int | None) -> int:
 
 
 def _parse_tolerance(tolerance: object) -> float:
-    number = isinstance(tolerance, (int, float)) and not isinstance(tolerance, bool)
-    value = float(tolerance) if isinstance(tolerance, (int, float)) else -1.0
-    if not (number and 0.0 <= value < 1.0):
+    number = isinstance(tolerance, Real) and not isinstance(tolerance, (bool, np.bool_))
+    if not (number and 0.0 <= tolerance < 1.0):  # type: ignore[operator]
         raise InvalidInput(
             f"tolerance = {tolerance!r} must be a number, at least 0 (one box) and below 1",
             argument="tolerance",
         )
-    return value
+    return float(tolerance)  # type: ignore[arg-type]

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The light of far copies on the device: as many threads as rays for each tile.
+// What placing asks of profiles on the device: the light of far copies, as many threads as rays for
+// each tile, and that of cores.
 #pragma once
 
-#include "backend/cuda/memory.cuh"
+#include "backend/cuda/launch.cuh"
 #include "backend/cuda/place_bodies.hpp"
 
 namespace jointlight::cuda {
@@ -31,6 +32,12 @@ void copy_tails(const Placement& placement, int index, cudaStream_t stream) {
   const auto blocks = static_cast<unsigned>((n + threads - 1) / threads);
   copy_tails_kernel<Profile><<<blocks, threads, 0, stream>>>({placement, index});
   JL_CUDA_CHECK(cudaGetLastError());
+}
+
+// The light of cores, for the tiles in two parts that have this profile.
+template <class Profile>
+void core_light(const Placement& placement, int index, cudaStream_t stream) {
+  launch_blocks(CoreLightBody<Profile>{placement, index}, placement.n_cores, 128, stream);
 }
 
 }  // namespace jointlight::cuda
