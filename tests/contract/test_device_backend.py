@@ -204,6 +204,36 @@ def test_shapes_at_the_limits(q: float, scale: float, n: float, psf: int, backen
     compare(field, beside(field), backend, "float64")
 
 
+@pytest.mark.parametrize("size", [(1, 1), (1, 9), (8, 3)])
+@pytest.mark.parametrize("psf", [-1, 0])
+def test_tiny_windows(size: tuple[int, int], psf: int, backend: str) -> None:
+    """In float64 alone: of so few pixels, a column may all be a small difference of lanes."""
+    field = Field((12, 14))
+    put(field, "sersic", (6.0, 5.0, 0.6, 20.0, 2.0, 1.5, 40.0), window=(4, 5, *size), psf=psf)
+    put(field, "exponential", (7.3, 6.0, 0.8, 80.0, 1.5, 30.0), psf=psf)
+    put(field, "flat_sky", (5.0,))
+    field.observe(noise=0.5)
+    compare(field, beside(field), backend, "float64")
+
+
+@pytest.mark.parametrize(
+    ("q", "scale", "n"),
+    [(0.5, 3.0, 11.0), (0.5, 3.0, 0.2), (1e-9, 3.0, 2.0), (0.5, 1e-20, 2.0), (1.0, 1e16, 2.0)],
+)
+@pytest.mark.parametrize("psf", [-1, 0])
+def test_what_has_no_meaning(q: float, scale: float, n: float, psf: int, backend: str) -> None:
+    """Out of its bounds a source is drawn as the CPU draws it, if at all, and comes back."""
+    field = Field((20, 22))
+    put(field, "sersic", (10.0, 9.0, 0.5, 20.0, 3.0, 2.0, 40.0), psf=psf)
+    put(field, "flat_sky", (5.0,))
+    observed(field)
+    cpu, device = field.scene(), field.scene(backend=backend)
+    beyond = beside(field)
+    beyond[[2, 4, 5]] = q, scale, n
+    for v in (beyond, beside(field)):
+        assert_alike(device, cpu, v, 1, 2, "float64")
+
+
 def survey() -> Field:
     """Three images, one of them Poisson, one calibrated, with sources in common that overlap."""
     field = Field((59, 66), (64, 61), (235, 228), sigma=1.4)

@@ -102,6 +102,7 @@ struct EdgesBody {
 
   JL_HD void operator()(int which, int item) const {
     constexpr int n = pixel_detail::n_sums<Profile>;
+    static_assert(n <= most_edge_sums);
     const int index = group.tiles[which];
     const DeviceTile& tile = tiles[index];
     const TileView& view = tile.view;
