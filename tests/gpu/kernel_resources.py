@@ -22,9 +22,7 @@ MORE_REGISTERS = 8  # than the table's, tolerated
 MOST_REGISTERS = 168  # with any compiler: two blocks of 192 threads
 
 ENTRY = re.compile(r"Compiling entry function '(\w+)' for '(sm_\d+)'")
-SPILLS = re.compile(
-    r"(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads"
-)
+SPILLS = re.compile(r"(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads")
 REGISTERS = re.compile(r"Used (\d+) registers")
 
 
@@ -78,7 +76,9 @@ def complaints(found: dict[str, Any], table: dict[str, Any], version: str) -> li
     out = []
     for architecture, kernels in found.items():
         known = table["kernels"].get(architecture, {})
-        out += [f"{architecture}: {name} is not in the table" for name in kernels.keys() - known.keys()]
+        out += [
+            f"{architecture}: {name} is not in the table" for name in kernels.keys() - known.keys()
+        ]
         out += [f"{architecture}: {name} is gone" for name in known.keys() - kernels.keys()]
         for name in sorted(kernels.keys() & known.keys()):
             now, then = kernels[name], known[name]

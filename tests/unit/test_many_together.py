@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from reference import small_problem
 
 import jointlight as jl
+from reference import small_problem
 
 DEVICE = "cuda-emulated"
 COLUMNS = ("q", "PA", "n", "Re")
