@@ -3,9 +3,9 @@
 
     python tests/gpu/kernel_resources.py BUILD_LOG [--write]
 
-BUILD_LOG is what a build with -DJOINTLIGHT_CUDA_RESOURCES=ON printed. A kernel that spills more than
-the table says, or needs many more registers under the same compiler, fails; so does one that is not
-in the table, or a table's that is gone: then look whether that is meant, and --write.
+BUILD_LOG is what a build with -DJOINTLIGHT_CUDA_RESOURCES=ON printed. A kernel that spills more
+than the table says, or needs many more registers under the same compiler, fails; so does one that
+is not in the table, or a table's that is gone: then look whether that is meant, and --write.
 """
 
 from __future__ import annotations
