@@ -53,7 +53,7 @@ struct CopyPlan {
   double blur_xy = 0.0;
 
   // Numbers in a polynomial.
-  std::size_t size() const {
+  JL_HD std::size_t size() const {
     return static_cast<std::size_t>(n) * static_cast<std::size_t>(n) * n_lanes;
   }
 };
@@ -78,7 +78,7 @@ struct RestGrid {
   const double* filter = nullptr;
   double* filtered = nullptr;  // [ny][nx][n_lanes], the rest under the PSF over the spline
 
-  std::size_t size() const {
+  JL_HD std::size_t size() const {
     return static_cast<std::size_t>(nx) * static_cast<std::size_t>(ny) * n_lanes;
   }
 };
@@ -173,10 +173,10 @@ struct TileView {
   double sky_map[6] = {};  // plane offset = (a + b x + c y, d + e x + f y), arcsec
 
   // Whether lanes are made a row at a time where they are used, and are in no memory.
-  bool made_by_row() const { return renderer == Renderer::sky || core.taper > 0.0; }
+  JL_HD bool made_by_row() const { return renderer == Renderer::sky || core.taper > 0.0; }
   // Whether one box holds the window, so that its image can be drawn without its derivatives.
-  bool in_one_box() const { return renderer == Renderer::fourier && core.taper == 0.0; }
-  int drawn_rows() const { return drawn.y_end - drawn.y_begin; }
+  JL_HD bool in_one_box() const { return renderer == Renderer::fourier && core.taper == 0.0; }
+  JL_HD int drawn_rows() const { return drawn.y_end - drawn.y_begin; }
 };
 
 }  // namespace jointlight
