@@ -123,4 +123,8 @@ PlanCache& PlanCache::shared() {
   return *cache;
 }
 
+// Made when the library is loaded: a fork while a thread makes it would leave the child waiting for
+// that thread.
+[[maybe_unused]] static const PlanCache& made_early = PlanCache::shared();
+
 }  // namespace jointlight

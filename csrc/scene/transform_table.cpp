@@ -184,6 +184,9 @@ struct SharedTables {
   }
 };
 
+// As early as the library: see PlanCache::shared().
+[[maybe_unused]] const SharedTables& made_early = SharedTables::get();
+
 }  // namespace
 
 const TransformTable& transform_table(int profile) {
