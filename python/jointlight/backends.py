@@ -141,10 +141,13 @@ def ready_backend(name: object) -> str:
         raise invalid("backend", name, "'auto', 'cpu', 'cuda' or 'cuda:N', N the device's number")
     if not name.startswith("cuda") or name == "cuda-emulated":
         return "cpu" if name == "auto" else name
-    module = cuda_module()
-    devices = module.probe()["devices"]
-    if int(name.partition(":")[2] or 0) >= len(devices):
-        raise BackendUnavailable(name, f"this machine has {len(devices)} CUDA devices")
+    try:
+        module = cuda_module()
+    except BackendUnavailable as error:
+        raise BackendUnavailable(name, error.reason) from None
+    n = len(module.probe()["devices"])
+    if int(name.partition(":")[2] or 0) >= n:
+        raise BackendUnavailable(name, f"devices here are numbered 0 to {n - 1}")
     from jointlight import _core
 
     _core.use_cuda(module.backend_maker())
@@ -212,14 +215,14 @@ def _import_cuda() -> tuple[ModuleType | None, str]:
         return importlib.import_module("jointlight._cuda"), ""
     except ModuleNotFoundError:
         return None, (
-            "this installation was built without the CUDA module. Install the CUDA toolkit "
-            "(nvcc, version 13), then build with pip install --no-binary jointlight "
-            "-C cmake.define.JOINTLIGHT_CUDA=ON 'jointlight[cuda13]'"
+            "this installation was built without the CUDA module. With nvcc of the CUDA toolkit 13 "
+            "on the PATH, build it from a checkout of jointlight: pip install --force-reinstall "
+            "--no-deps . -C cmake.define.JOINTLIGHT_CUDA=ON"
         )
     except ImportError as error:
         return None, (
-            f"the CUDA module does not load ({error}). Install the libraries it needs with "
-            "pip install 'jointlight[cuda13]'"
+            f"the CUDA module does not load ({error}). Build it anew from a checkout of jointlight: "
+            "pip install --force-reinstall --no-deps . -C cmake.define.JOINTLIGHT_CUDA=ON"
         )
 
 

@@ -245,7 +245,7 @@ def run(
         model = joint("sersic galaxy", target=target, per_image=["Ie"], name=NAME)
         model.initialize()
     with _timed(timing, "fit"):
-        result = LM(model, n_threads=n_threads).fit()
+        result = LM(model, n_threads=n_threads, backend=device).fit()
     truth = _truth_of(target, result)
     files: tuple[Path, ...] = ()
     if out is not None:

@@ -41,7 +41,7 @@ def demangled(names: list[str]) -> list[str]:
             if c == "(" and depth == 0:
                 end = i
                 break
-        out.append(re.sub(r"^run_body<(.*)>$", r"\1", short[:end]))
+        out.append(re.sub(r"^run_body<(.*?) *>$", r"\1", short[:end]))
     return out
 
 

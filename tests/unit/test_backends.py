@@ -76,7 +76,10 @@ def test_cuda_says_why_not() -> None:
     ("result", "words"),
     [
         (ModuleNotFoundError("no module"), ["without the CUDA module", "JOINTLIGHT_CUDA=ON"]),
-        (ImportError("libcufft.so.12: cannot open"), ["does not load", "jointlight[cuda13]"]),
+        (
+            ImportError("libfoo.so.1: cannot open"),
+            ["does not load", "libfoo", "JOINTLIGHT_CUDA=ON"],
+        ),
         (fake_cuda("no NVIDIA driver was found", driver=False), ["driver", "CUDA 13.0"]),
         (fake_cuda("the NVIDIA driver reports no device"), ["no device", "CUDA_VISIBLE_DEVICES"]),
     ],

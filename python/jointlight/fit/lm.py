@@ -54,10 +54,10 @@ class LM:
         Threads; by default the environment's ``JOINTLIGHT_NUM_THREADS``, else all cores.
     precision : {"float64", "mixed"}, optional
         "mixed": derivatives in float32, images and all sums in float64. Takes 0.6 of the memory,
-        and less time where registers are short, to the same answer (less than 0.01 sigma away)
+        and less time on processors without AVX-512, to the same answer (less than 0.01 sigma away)
         for sources whose bright part counts; not where only wings below 1e-6 of the peak do.
     backend : str, optional
-        "cpu", "cuda", or "cuda:N" for device N; "auto" is the CPU.
+        "cpu", "cuda", or "cuda:N" for device N. "auto", at present, is always the CPU.
     progress : bool, optional
         Force the progress bar on or off.
     callback : callable, optional

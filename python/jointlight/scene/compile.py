@@ -125,7 +125,7 @@ def compile(  # one word for one thing throughout the package
     precision : {"float64", "mixed"}, optional
         "mixed": derivatives in float32; images, chi2 and all sums in float64.
     backend : str, optional
-        "cpu", "cuda", "cuda:N" for device N; "auto" is the CPU.
+        "cpu", "cuda", or "cuda:N" for device N. "auto", at present, is always the CPU.
 
     Returns
     -------
