@@ -110,5 +110,5 @@ def cuda(session: nox.Session) -> None:
         "-C",
         "cmake.define.JOINTLIGHT_WERROR=ON",
     )
-    session.install(".[test,cuda13]", *define)
+    session.install(".[test]", *define)
     session.run("pytest", "-m", "gpu or not slow", "tests/unit/test_backends.py")

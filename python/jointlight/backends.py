@@ -221,8 +221,9 @@ def _import_cuda() -> tuple[ModuleType | None, str]:
         )
     except ImportError as error:
         return None, (
-            f"the CUDA module does not load ({error}). Build it anew from a checkout of jointlight: "
-            "pip install --force-reinstall --no-deps . -C cmake.define.JOINTLIGHT_CUDA=ON"
+            f"the CUDA module does not load ({error}). Build it anew from a checkout of "
+            "jointlight: pip install --force-reinstall --no-deps . "
+            "-C cmake.define.JOINTLIGHT_CUDA=ON"
         )
 
 

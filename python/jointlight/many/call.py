@@ -131,8 +131,9 @@ def fit_many(
         Scale errors by chi2/dof, object by object. By default they are, with a warning, where no
         noise is known.
     backend : str, optional
-        "cpu", "cuda", or "cuda:N" for device N. "auto", at present, is always the CPU. On a device all fits go side by
-        side, so that an object's time and time limit are those of all that run with it.
+        "cpu", "cuda" (all devices), or "cuda:N" for device N. "auto", at present, is always the
+        CPU. On a device all fits go side by side, so that an object's time and time limit are
+        those of all that run with it.
 
     Returns
     -------
