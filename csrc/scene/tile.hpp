@@ -53,7 +53,7 @@ struct CopyPlan {
   double blur_xy = 0.0;
 
   // Numbers in a polynomial.
-  std::size_t size() const {
+  JL_HD std::size_t size() const {
     return static_cast<std::size_t>(n) * static_cast<std::size_t>(n) * n_lanes;
   }
 };
@@ -78,7 +78,7 @@ struct RestGrid {
   const double* filter = nullptr;
   double* filtered = nullptr;  // [ny][nx][n_lanes], the rest under the PSF over the spline
 
-  std::size_t size() const {
+  JL_HD std::size_t size() const {
     return static_cast<std::size_t>(nx) * static_cast<std::size_t>(ny) * n_lanes;
   }
 };
