@@ -89,16 +89,14 @@ Fiber::Fiber(std::function<void()> body, std::size_t stack_bytes) : state_(new S
   s.size = (stack_bytes + s.page - 1) / s.page * s.page;
   s.memory = mmap(nullptr, s.page + s.size, PROT_READ | PROT_WRITE,
                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
-  if (s.memory == MAP_FAILED) {
-    s.memory = nullptr;
+  if (s.memory == MAP_FAILED) throw std::bad_alloc();
+  if (mprotect(s.memory, s.page, PROT_NONE) != 0) {  // one map too many for the system
+    munmap(s.memory, s.page + s.size);
     throw std::bad_alloc();
   }
-  mprotect(s.memory, s.page, PROT_NONE);
 }
 
-Fiber::~Fiber() {
-  if (state_->memory != nullptr) munmap(state_->memory, state_->page + state_->size);
-}
+Fiber::~Fiber() { munmap(state_->memory, state_->page + state_->size); }
 
 void Fiber::resume() {
   State& s = *state_;

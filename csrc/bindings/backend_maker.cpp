@@ -65,6 +65,7 @@ std::vector<std::unique_ptr<Evaluator>> make_evaluators(const std::string& name)
   const auto [make, device] = checked_cuda(name);
   const int first = name == "cuda" ? 0 : device;
   const int end = name == "cuda" ? make.n_devices() : device + 1;
+  require(first < end, "backend = '", name, "': there is no CUDA device");
   for (int d = first; d < end; ++d) {
     for (int k = 0; k < each; ++k) made.push_back(make.evaluator(d));
   }

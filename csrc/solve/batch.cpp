@@ -219,9 +219,10 @@ void run_together(std::span<const std::size_t> order, std::span<const std::int64
                   int n_threads, std::span<Evaluator* const> evaluators, Batch& batch) {
   std::size_t capacity = 0;
   for (const Evaluator* evaluator : evaluators) capacity += evaluator->capacity();
-  // Of each evaluator: plenty for a device, and few enough stacks for the system's number of maps.
-  constexpr std::size_t most_fits = 4096;
-  const std::size_t most = most_fits * evaluators.size();
+  // Of each evaluator: plenty for a device; of all: few enough stacks, of two maps each, for the
+  // 65530 maps that a process has by default.
+  constexpr std::size_t most_fits = 4096, most_stacks = 24000;
+  const std::size_t most = std::min(most_fits * evaluators.size(), most_stacks);
   constexpr int nobody = -1;  // no fit's own thread: the caller polls between the rounds
   for (std::size_t first = 0; first < order.size();) {
     std::size_t last = first, pixels = 0;

@@ -62,7 +62,8 @@ class WaitingBackend final : public Backend {
 // The fits of one evaluator.
 class Table {
  public:
-  Table(Evaluator& evaluator, int n_threads) : evaluator_(evaluator), n_threads_(n_threads) {}
+  Table(Evaluator& evaluator, int n_threads, const std::function<void()>& waiting)
+      : evaluator_(evaluator), n_threads_(n_threads), waiting_(waiting) {}
 
   void add(const std::function<void(std::size_t, const SharedBackend&)>& fit, std::size_t k) {
     Seat& seat = *seats_.emplace_back(std::make_unique<Seat>());
@@ -106,15 +107,17 @@ class Table {
   void go_on() {
     constexpr int together = 8;
     const int n = static_cast<int>(seats_.size());
-    parallel_for((n + together - 1) / together, n_threads_, [&](int piece, int) {
+    const auto resume = [&](int piece, int worker) {
       for (int k = piece * together; k < std::min(n, (piece + 1) * together); ++k) {
         Seat& seat = *seats_[static_cast<std::size_t>(k)];
         if (!seat.fiber) continue;
         seat.asks = false;
         seat.fiber->resume();
         if (seat.fiber->done()) seat.fiber.reset();
+        if (worker == 0) waiting_();  // the caller's thread
       }
-    });
+    };
+    parallel_for((n + together - 1) / together, n_threads_, resume, waiting_);
   }
 
   // After the first round every scene is known.
@@ -131,6 +134,7 @@ class Table {
 
   Evaluator& evaluator_;
   int n_threads_;
+  const std::function<void()>& waiting_;
   std::vector<std::unique_ptr<Seat>> seats_;
   std::vector<Seat*> asking_;  // by scene of the evaluator
   std::vector<EvaluationRequest> requests_;
@@ -144,7 +148,7 @@ void run_in_rounds(std::size_t n, int n_threads, std::span<Evaluator* const> eva
                    const std::function<void(std::size_t, const SharedBackend&)>& fit,
                    const std::function<void()>& waiting) {
   std::vector<Table> tables;
-  for (Evaluator* evaluator : evaluators) tables.emplace_back(*evaluator, n_threads);
+  for (Evaluator* evaluator : evaluators) tables.emplace_back(*evaluator, n_threads, waiting);
   for (std::size_t k = 0; k < n; ++k) tables[k % tables.size()].add(fit, k);
   std::vector<bool> open(tables.size(), true);
   for (bool any = true; any;) {

@@ -17,8 +17,8 @@ using SharedBackend =
     std::function<std::unique_ptr<Backend>(std::size_t k, std::shared_ptr<const Scene>)>;
 
 // Calls fit(k, shared) for all k on n_threads; none may throw. Fits are dealt to the evaluators, of
-// which some work while the threads go on with the fits of another. `waiting`: called by the caller
-// between the rounds.
+// which some work while the threads go on with the fits of another. `waiting`: called in the
+// caller's thread between fits and between rounds.
 void run_in_rounds(std::size_t n, int n_threads, std::span<Evaluator* const> evaluators,
                    const std::function<void(std::size_t, const SharedBackend&)>& fit,
                    const std::function<void()>& waiting);

@@ -3,12 +3,15 @@
 
 from __future__ import annotations
 
+import time
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pytest
 
 import jointlight as jl
+from jointlight import _core
 from reference import small_problem
 
 DEVICE = "cuda-emulated"
@@ -128,3 +131,34 @@ def test_a_device_that_is_not_there() -> None:
     model = small_problem.model(small_problem.images())
     with pytest.raises(jl.errors.BackendUnavailable, match="cuda"):
         jl.fit_many([model], backend="cuda:999")
+
+
+def test_stopped_before_all_have_begun(
+    rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The caller is asked between fits, not only once all of them have come as far as they can."""
+    begun: set[int] | None = None
+
+    def slowly(k: int, n: float) -> float:
+        if begun is not None:
+            begun.add(k)
+            time.sleep(0.1)
+        return 0.5 + 0.05 * n
+
+    def fit_scenes(*given: Any, **options: Any) -> Any:
+        nonlocal begun
+        begun = set()
+        return compiled(*given, **options)
+
+    def stop(done: int, total: int) -> None:
+        raise KeyboardInterrupt
+
+    listed = models(12, rng, bands=1)
+    for k, model in enumerate(listed):
+        model["q"].tie(partial(slowly, k), [model["n"]])
+    compiled = _core.fit_scenes
+    monkeypatch.setattr(_core, "fit_scenes", fit_scenes)
+    table = jl.fit_many(listed, backend=DEVICE, progress=stop, n_threads=1).table
+    assert set(table["status"]) == {"interrupted"}
+    assert begun is not None
+    assert 0 < len(begun) < len(listed) // 2  # half of them share an evaluator

@@ -23,7 +23,9 @@ std::unique_ptr<Evaluator> make_cuda_evaluator(int device) {
 
 int device_count() {
   int count = 0;
-  return cudaGetDeviceCount(&count) == cudaSuccess ? count : 0;
+  if (cudaGetDeviceCount(&count) == cudaSuccess) return count;
+  cudaGetLastError();  // seen
+  return 0;
 }
 
 }  // namespace jointlight::cuda

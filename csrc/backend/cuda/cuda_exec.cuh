@@ -86,6 +86,12 @@ class CudaExec {
     JL_CUDA_CHECK(cudaStreamSynchronize(stream_));
   }
 
+  // What was uploaded may change or go from here on.
+  void settle() {
+    use();
+    JL_CUDA_CHECK(cudaStreamSynchronize(stream_));
+  }
+
   // body(outer, inner) for all outer < n_outer, inner < n_inner, in any order.
   template <class Body>
   void run(int n_outer, int n_inner, const Body& body) {
@@ -108,14 +114,12 @@ class CudaExec {
     use();
     const auto [place, fresh] = graphs_.try_emplace(which, nullptr);
     if (fresh) {
-      cudaGraph_t graph = nullptr;
-      JL_CUDA_CHECK(cudaStreamBeginCapture(stream_, cudaStreamCaptureModeThreadLocal));
-      work();
-      JL_CUDA_CHECK(cudaStreamEndCapture(stream_, &graph));
-      const cudaError_t made = cudaGraphInstantiate(&place->second, graph, 0);
-      cudaGraphDestroy(graph);
-      if (made != cudaSuccess) graphs_.erase(place);
-      JL_CUDA_CHECK(made);
+      try {
+        place->second = record(work);
+      } catch (...) {
+        graphs_.erase(place);
+        throw;
+      }
     }
     JL_CUDA_CHECK(cudaGraphLaunch(graphs_.at(which), stream_));
   }
@@ -128,6 +132,25 @@ class CudaExec {
   static const char* name() { return "cuda"; }
 
  private:
+  template <class Work>
+  cudaGraphExec_t record(const Work& work) {
+    cudaGraph_t graph = nullptr;
+    JL_CUDA_CHECK(cudaStreamBeginCapture(stream_, cudaStreamCaptureModeThreadLocal));
+    try {
+      work();
+    } catch (...) {  // the stream must leave its recording
+      if (cudaStreamEndCapture(stream_, &graph) == cudaSuccess) cudaGraphDestroy(graph);
+      cudaGetLastError();
+      throw;
+    }
+    JL_CUDA_CHECK(cudaStreamEndCapture(stream_, &graph));
+    cudaGraphExec_t made = nullptr;
+    const cudaError_t code = cudaGraphInstantiate(&made, graph, 0);
+    cudaGraphDestroy(graph);
+    JL_CUDA_CHECK(code);
+    return made;
+  }
+
   // The current device is the thread's, and any thread may call.
   void use() const { JL_CUDA_CHECK(cudaSetDevice(device_)); }
 

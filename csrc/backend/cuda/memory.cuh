@@ -16,6 +16,7 @@ namespace jointlight::cuda {
 
 inline void check(cudaError_t code, const char* call, const char* file, int line) {
   if (code == cudaSuccess) return;
+  cudaGetLastError();  // a launch after this one would report it again
   throw CudaError(std::string(call) + " failed: " + cudaGetErrorString(code) + " (" +
                   cudaGetErrorName(code) + ", " + file + ":" + std::to_string(line) + ")");
 }

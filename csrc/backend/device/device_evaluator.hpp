@@ -2,6 +2,7 @@
 // Many scenes on a device.
 #pragma once
 
+#include <algorithm>
 #include <memory>
 #include <optional>
 #include <string>
@@ -23,7 +24,11 @@ class DeviceEvaluator final : public Evaluator {
 
   void plan(std::span<const Scene* const> scenes) override {
     engine_.reset();
-    engine_.emplace(exec_, scenes, scenes[0]->precision(), work_bytes_);
+    // All that are in one plan are drawn alike: as the most precise of them asks for.
+    const bool mixed = std::all_of(scenes.begin(), scenes.end(), [](const Scene* scene) {
+      return scene->precision() == Precision::mixed;
+    });
+    engine_.emplace(exec_, scenes, mixed ? Precision::mixed : Precision::float64, work_bytes_);
     const DevicePlan& plan = engine_->plan();
     blocks_.resize(engine_->sums().n_pairs() * n_block);
     gradients_.resize(plan.views.size() * n_lanes);

@@ -40,8 +40,9 @@ class DeviceArena {
   void send() {
     for (Block& block : blocks_) {
       exec_.upload(block.device.data(), block.host.data(), block.used);
-      std::vector<std::byte>().swap(block.host);
     }
+    exec_.settle();  // where devices read the host's memory themselves, uploads may still go on
+    for (Block& block : blocks_) std::vector<std::byte>().swap(block.host);
     known_.clear();
   }
 

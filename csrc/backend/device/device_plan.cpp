@@ -2,9 +2,11 @@
 #include "backend/device/device_plan.hpp"
 
 #include <algorithm>
+#include <limits>
 #include <map>
 #include <tuple>
 
+#include "base/error.hpp"
 #include "profile_list.hpp"
 #include "stages/device/copies.hpp"
 #include "stages/device/pixel.hpp"
@@ -69,6 +71,13 @@ void add_cells(const ImageSpec& spec, const std::vector<int>& tiles,
     plan.cell_tiles.insert(plan.cell_tiles.end(), cell.begin(), cell.end());
     plan.cell_start.push_back(static_cast<int>(plan.cell_tiles.size()));
   }
+}
+
+// Threads of a launch, which bodies number by int: a little less, as the last block's count on.
+void require_threads(std::size_t n, const TileView& view) {
+  constexpr std::size_t most = std::numeric_limits<int>::max() - 1024;
+  require(n * n_lanes <= most, "a window of ", view.width, " x ", view.height,
+          " pixels is too large for a device, allowed: ", most / n_lanes, " pixels");
 }
 
 void grow(int& largest, int value) { largest = std::max(largest, value); }
@@ -151,6 +160,8 @@ DevicePlan::DevicePlan(std::span<const Scene* const> scenes) {
       }
       GroupPlan& group = groups[place->second];
       group.tiles.push_back(first_tile + static_cast<int>(t));
+      require_threads(at(view.width) * at(view.height), view);
+      require_threads(at(view.transfer.box_x) * at(view.transfer.box_y), view);
       grow(group.n_rows, view.drawn_rows());
       grow(group.n_width, view.drawn.x_end - view.drawn.x_begin);
       grow(group.n_height, view.height);

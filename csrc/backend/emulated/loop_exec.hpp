@@ -35,6 +35,8 @@ class LoopExec {
     if (n > 0) std::memcpy(static_cast<void*>(to), from, n * sizeof(T));
   }
 
+  void settle() {}
+
   // body(outer, inner) for all outer < n_outer, inner < n_inner, in any order.
   template <class Body>
   void run(int n_outer, int n_inner, const Body& body) {
