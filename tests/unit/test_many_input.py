@@ -256,7 +256,7 @@ def good_call(**changes: Any) -> Any:
         ({"n_threads": 1.5}, "n_threads"),
         ({"time_limit": 0}, "time_limit"),
         ({"max_iter": -1}, "max_iter"),
-        ({"backend": "gpu"}, "'auto' or 'cpu'"),
+        ({"backend": "gpu"}, "'auto', 'cpu', 'cuda'"),
         ({"progress": "yes"}, "progress"),
         ({"covariance": 1}, "covariance"),
         ({"update": 0}, "update"),
