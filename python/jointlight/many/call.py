@@ -117,7 +117,8 @@ def fit_many(
     max_iter, ftol, xtol, gtol : optional
         As for `jointlight.fit.LM`.
     time_limit : float, optional
-        Seconds for each object, after which it keeps its best values.
+        Seconds for each object, after which it keeps its best values. On a device objects are
+        fitted side by side, and waiting for each other counts.
     options : LMOptions, optional
         All options at once; those above override it.
     n_threads : int, optional
