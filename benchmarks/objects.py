@@ -102,49 +102,56 @@ def write_nine_bands(path: Path) -> None:
     np.savez(path, **data)
 
 
+def build_nine_bands(data: dict[str, NDArray], index: int, name: str | None = None) -> Any:
+    """Model of one object at its start, on data by "object_band"."""
+    import jointlight as jl
+
+    _, start, fluxes = nine_band_objects()
+    images = jl.TargetImageList(
+        [
+            jl.TargetImage(
+                data[f"{index}_{b.name}"],
+                wcs=b.wcs(),
+                variance=b.sigma**2,
+                zeropoint=b.zeropoint,
+                psf=jl.gaussian_psf(fwhm=b.fwhm, pixelscale=b.pixelscale),
+                name=b.name,
+            )
+            for b in BANDS
+        ],
+        reference=(demo_problem.RA, demo_problem.DEC),
+    )
+    v = start[index]
+    wrong = 1.0 + 0.3 * np.resize([1.0, -1.0], len(BANDS))
+    options = {"target": images, "amplitude": "flux", "center": tuple(v[:2])}
+    bulge = jl.joint(
+        "sersic galaxy",
+        name="bulge",
+        flux=fluxes[index, 0] * wrong,
+        **dict(zip(BULGE, v[2:6], strict=True)),
+        **options,
+    )
+    disc = jl.joint(
+        "exponential galaxy",
+        name="disc",
+        flux=fluxes[index, 1] * wrong[::-1],
+        **dict(zip(DISC, v[6:], strict=True)),
+        **options,
+    )
+    disc["center"].tie(bulge["center"])
+    return jl.Group([bulge, disc], target=images, name=name or f"object {index}")
+
+
 def measure_nine_bands(path: str, n_threads: int) -> dict[str, Any]:
     """Objects a second: building images and models, then compiling and fitting."""
     import jointlight as jl
 
-    truth, start, fluxes = nine_band_objects()
+    truth, _, _ = nine_band_objects()
     with np.load(path) as file:
         data = {k: file[k] for k in file.files}
-    psfs = {b.name: jl.gaussian_psf(fwhm=b.fwhm, pixelscale=b.pixelscale) for b in BANDS}
 
     def build(i: int) -> Any:
-        images = jl.TargetImageList(
-            [
-                jl.TargetImage(
-                    data[f"{i}_{b.name}"],
-                    wcs=b.wcs(),
-                    variance=b.sigma**2,
-                    zeropoint=b.zeropoint,
-                    psf=psfs[b.name],
-                    name=b.name,
-                )
-                for b in BANDS
-            ],
-            reference=(demo_problem.RA, demo_problem.DEC),
-        )
-        v = start[i]
-        wrong = 1.0 + 0.3 * np.resize([1.0, -1.0], len(BANDS))
-        options = {"target": images, "amplitude": "flux", "center": tuple(v[:2])}
-        bulge = jl.joint(
-            "sersic galaxy",
-            name="bulge",
-            flux=fluxes[i, 0] * wrong,
-            **dict(zip(BULGE, v[2:6], strict=True)),
-            **options,
-        )
-        disc = jl.joint(
-            "exponential galaxy",
-            name="disc",
-            flux=fluxes[i, 1] * wrong[::-1],
-            **dict(zip(DISC, v[6:], strict=True)),
-            **options,
-        )
-        disc["center"].tie(bulge["center"])
-        return jl.Group([bulge, disc], target=images, name=f"object {i}")
+        return build_nine_bands(data, i)
 
     build(0).fit(n_threads=n_threads)  # what the first fit of a process pays is measured elsewhere
     times = {"build": 0.0, "fit": 0.0}

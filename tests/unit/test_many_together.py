@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from functools import partial
 from typing import Any
@@ -14,7 +15,7 @@ import jointlight as jl
 from jointlight import _core
 from reference import small_problem
 
-DEVICE = "cuda-emulated"
+DEVICE = os.environ.get("JOINTLIGHT_TEST_DEVICE", "cuda-emulated")
 COLUMNS = ("q", "PA", "n", "Re")
 
 
