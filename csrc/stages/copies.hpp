@@ -13,6 +13,7 @@
 
 #include "base/lanes.hpp"
 #include "scene/tile.hpp"
+#include "stages/copy_light.hpp"
 
 namespace jointlight {
 JL_ISA_BEGIN
@@ -40,22 +41,6 @@ JL_INLINE void add_copy(const typename Profile::Constants& constants, const doub
     sum[lane_shape0 * stride + m] += by_shape[0];
     sum[lane_shape1 * stride + m] += by_shape[1];
   }
-}
-
-// Whether the copies in ring `ring` and beyond (brightness falls outwards) add nothing that float64
-// could hold beside the mean light of the box.
-template <class Profile>
-inline bool is_dark(const TileView& view, const TileState& tile,
-                    const typename Profile::Constants& constants, int ring) {
-  const double distance = std::fmin(ring * view.transfer.box_x - view.copies.half_x,
-                                    ring * view.transfer.box_y - view.copies.half_y);
-  if (!(distance > 0.0)) return false;
-  double value, slope, by_shape[2] = {0.0, 0.0};
-  Profile::template brightness<double>(constants, distance * distance / largest_eigenvalue(tile.S),
-                                       value, slope, by_shape);
-  const double det = tile.S[0] * tile.S[2] - tile.S[1] * tile.S[1];
-  const double box = static_cast<double>(view.transfer.box_x) * view.transfer.box_y;
-  return value < 1e-20 * tile.table.at_zero[0] * std::sqrt(det) / box;
 }
 
 // Light of the copies in rings [first, last] at the nodes of the lower half of an n x n mesh:
@@ -159,18 +144,6 @@ inline void blur_axis(const double* blur, int n, double* c, std::ptrdiff_t step)
   }
 }
 
-// d/du of n coefficients `step` doubles apart, times `factor`. In and out may be the same.
-JL_INLINE void differentiate(int n, double factor, const double* in, double* out,
-                             std::ptrdiff_t step) {
-  double above = 0.0, higher = 0.0;  // coefficients k and k + 1 of the derivative
-  for (int k = n - 1; k >= 0; --k) {
-    const double next = higher + 2.0 * k * in[k * step];  // coefficient k - 1
-    out[k * step] = (k == 0 ? 0.5 : 1.0) * factor * above;
-    higher = above;
-    above = next;
-  }
-}
-
 // The copies are summed as they are, but reach the window through the PSF, which does to anything
 // smooth W -> exp(L) W, L W = moments : grad grad W / 2.
 inline void blur_polynomial(const CopyPlan& plan, double* coefficients, double* scratch) {
@@ -234,10 +207,6 @@ inline std::size_t copies_scratch(const TileView& view) {
   return static_cast<std::size_t>(view.copies.n) *
          static_cast<std::size_t>(2 * n_lanes + 2 * view.width);
 }
-
-// A trial step may take the light so far that the window leaves the polynomial's square, where it
-// grows without bound: there it goes on as it is at the edge.
-JL_INLINE double within_square(double u) { return u < -1.0 ? -1.0 : u > 1.0 ? 1.0 : u; }
 
 // basis[n][width]: Chebyshev polynomials at the columns of the window.
 JL_INLINE void chebyshev_columns(const TileView& view, const TileState& tile,

@@ -35,34 +35,12 @@ class CudaExec {
   CudaExec& operator=(const CudaExec&) = delete;
   CudaExec& operator=(CudaExec&&) = delete;
   ~CudaExec() {
-    forget();
+    for (const auto& [which, graph] : graphs_) cudaGraphExecDestroy(graph);
     if (stream_ != nullptr) cudaStreamDestroy(stream_);
   }
 
   template <class T>
-  class Buffer {
-   public:
-    Buffer() = default;
-    explicit Buffer(std::size_t n) : n_(n) {
-      if (n > 0) JL_CUDA_CHECK(cudaMalloc(&data_, n * sizeof(T)));
-    }
-    ~Buffer() { cudaFree(data_); }
-    Buffer(Buffer&& other) noexcept
-        : data_(std::exchange(other.data_, nullptr)), n_(std::exchange(other.n_, 0)) {}
-    Buffer& operator=(Buffer&& other) noexcept {
-      std::swap(data_, other.data_);
-      std::swap(n_, other.n_);
-      return *this;
-    }
-    Buffer(const Buffer&) = delete;
-    Buffer& operator=(const Buffer&) = delete;
-    T* data() { return data_; }
-    std::size_t size() const { return n_; }
-
-   private:
-    T* data_ = nullptr;
-    std::size_t n_ = 0;
-  };
+  using Buffer = DeviceBuffer<T>;
 
   // Contents are zero.
   template <class T>
@@ -108,7 +86,7 @@ class CudaExec {
   }
 
   // What `work` launches, recorded the first time as a graph and launched whole from then on. It
-  // may only launch, and always the same over the same memory; see forget().
+  // may only launch, and always the same over the same memory.
   template <class Work>
   void replay(int which, const Work& work) {
     use();
@@ -122,11 +100,6 @@ class CudaExec {
       }
     }
     JL_CUDA_CHECK(cudaGraphLaunch(graphs_.at(which), stream_));
-  }
-  // Memory that recorded work uses has moved.
-  void forget() {
-    for (const auto& [which, graph] : graphs_) cudaGraphExecDestroy(graph);
-    graphs_.clear();
   }
 
   static const char* name() { return "cuda"; }

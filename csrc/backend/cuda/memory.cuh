@@ -26,6 +26,7 @@ inline void check(cudaError_t code, const char* call, const char* file, int line
 template <class T>
 class DeviceBuffer {
  public:
+  DeviceBuffer() = default;
   explicit DeviceBuffer(std::size_t n) : n_(n) {
     if (n > 0) JL_CUDA_CHECK(cudaMalloc(&data_, n * sizeof(T)));
   }
@@ -35,7 +36,11 @@ class DeviceBuffer {
   DeviceBuffer& operator=(const DeviceBuffer&) = delete;
   DeviceBuffer(DeviceBuffer&& other) noexcept
       : data_(std::exchange(other.data_, nullptr)), n_(std::exchange(other.n_, 0)) {}
-  DeviceBuffer& operator=(DeviceBuffer&&) = delete;
+  DeviceBuffer& operator=(DeviceBuffer&& other) noexcept {
+    std::swap(data_, other.data_);
+    std::swap(n_, other.n_);
+    return *this;
+  }
 
   T* data() { return data_; }
   std::size_t size() const { return n_; }

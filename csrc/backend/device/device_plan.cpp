@@ -6,8 +6,8 @@
 #include <map>
 #include <tuple>
 
+#include "backend/device/visit_profile.hpp"
 #include "base/error.hpp"
-#include "profile_list.hpp"
 #include "stages/device/copies.hpp"
 #include "stages/device/pixel.hpp"
 #include "stages/device/rest.hpp"
@@ -86,15 +86,10 @@ void grow(int& largest, int value) { largest = std::max(largest, value); }
 // renderer needs.
 int setup_size(int profile, Renderer renderer) {
   std::size_t size = 0;
-  int index = 0;
-  const auto visit = [&]<class Profile>() {
-    if (index++ != profile) return;
+  visit_profile(profile, [&]<class Profile>() {
     size = renderer == Renderer::pixel ? sizeof(PixelSetup<Profile>)
                                        : sizeof(typename Profile::Constants);
-  };
-#define JL_VISIT(stem) visit.template operator()<profile_##stem>();
-  JL_PROFILE_LIST(JL_VISIT)
-#undef JL_VISIT
+  });
   return static_cast<int>((size + sizeof(double) - 1) / sizeof(double));
 }
 
@@ -137,7 +132,6 @@ DevicePlan::DevicePlan(std::span<const Scene* const> scenes) {
   for (const Scene* scene : scenes) {
     const int first_image = this->first_image.back(), first_tile = this->first_tile.back();
     views.insert(views.end(), scene->views().begin(), scene->views().end());
-    for (const TileSpec& tile : scene->tiles()) image_of_tile.push_back(first_image + tile.image);
     for (std::size_t i = 0; i < scene->images().size(); ++i) {
       images.push_back({&scene->images()[i], {}, {}});
       add_cells(scene->images()[i], scene->image_tiles()[i], views, first_tile, images.back());

@@ -47,8 +47,7 @@ struct ImagePlan {
 struct DevicePlan {
   explicit DevicePlan(std::span<const Scene* const> scenes);
 
-  std::vector<TileView> views;     // pointers are the host's
-  std::vector<int> image_of_tile;  // [tiles]
+  std::vector<TileView> views;  // pointers are the host's
   std::vector<ImagePlan> images;
   std::vector<GroupPlan> groups;
   std::vector<PairPiece> pieces;

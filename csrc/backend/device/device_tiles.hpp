@@ -11,7 +11,7 @@
 
 #include "backend/device/device_memory.hpp"
 #include "backend/device/device_plan.hpp"
-#include "profile_list.hpp"
+#include "backend/device/visit_profile.hpp"
 #include "scene/profile_registry.hpp"
 #include "scene/transform_table.hpp"
 #include "stages/device/copies.hpp"
@@ -337,7 +337,7 @@ class DeviceTiles {
   void draw_copies(const GroupPlan& plan, const DeviceGroup& group) {
     const int n = group.n_tiles, size = plan.n_copies * plan.n_copies * n_lanes;
     const TileState* states = states_;
-    with_profile(plan, [&]<class Profile>() {
+    visit_profile(plan.profile, [&]<class Profile>() {
       exec_.run(n, 1, ConstantsBody<Profile>{tiles_, states, group});
       exec_.run(n, plan.n_copy_nodes / n_lanes, CopyNodesBody<Profile>{tiles_, states, group});
     });
@@ -358,7 +358,7 @@ class DeviceTiles {
   void draw_rest(const GroupPlan& plan, const DeviceGroup& group) {
     const int n = group.n_tiles;
     const TileState* states = states_;
-    with_profile(plan, [&]<class Profile>() {
+    visit_profile(plan.profile, [&]<class Profile>() {
       exec_.run(n, 1, ConstantsBody<Profile>{tiles_, states, group});
       exec_.run(n, plan.n_rest_nodes, RestValuesBody<Profile>{tiles_, states, group});
     });
@@ -371,7 +371,7 @@ class DeviceTiles {
   void draw_pixels(const GroupPlan& plan, const DeviceGroup& group) {
     const int n = group.n_tiles;
     const TileState* states = states_;
-    with_profile(plan, [&]<class Profile>() {
+    visit_profile(plan.profile, [&]<class Profile>() {
       exec_.run(n, 1, PixelSetupBody<Profile>{tiles_, states, group});
       if constexpr (SharedMeanTable<Profile>) {
         exec_.run(n, Profile::MeanTable::max_nodes, MeanNodesBody<Profile>{tiles_, group});
@@ -379,18 +379,6 @@ class DeviceTiles {
       exec_.run(n, plan.n_edges, EdgesBody<Profile>{tiles_, states, group, rule_});
       exec_.run(n, plan.n_pixels, PixelLanesBody<Profile>{tiles_, states, group});
     });
-  }
-
-  // draw.template operator()<Profile>() with a group's.
-  template <class Draw>
-  static void with_profile(const GroupPlan& plan, const Draw& draw) {
-    int index = 0;
-    const auto visit = [&]<class Profile>() {
-      if (index++ == plan.profile) draw.template operator()<Profile>();
-    };
-#define JL_VISIT(stem) visit.template operator()<profile_##stem>();
-    JL_PROFILE_LIST(JL_VISIT)
-#undef JL_VISIT
   }
 
   Exec& exec_;

@@ -49,7 +49,6 @@ class LoopExec {
   void replay(int, const Work& work) {
     work();
   }
-  void forget() {}
 
   static const char* name() { return "cuda-emulated"; }
 };

@@ -2,6 +2,7 @@
 // The light of the periodic copies as a polynomial, cut into threads: see stages/copies.hpp.
 #pragma once
 
+#include "stages/copy_light.hpp"
 #include "stages/device/tile.hpp"
 
 namespace jointlight {
@@ -54,7 +55,7 @@ struct CopyNodesBody {
     const int first = set == 0 ? 1 : plan.rings[set - 1].last + 1;
     double* out = tile.other + copy_nodes_before(plan, set) + node * n_lanes;
     double sum[n_lanes] = {};
-    if (!is_dark(tile.view, state, constants, first)) {
+    if (!is_dark<Profile>(tile.view, state, constants, first)) {
       const double det = state.S[0] * state.S[2] - state.S[1] * state.S[1];
       const double inverse[3] = {state.S[2] / det, -state.S[1] / det, state.S[0] / det};
       const double x = plan.half_x * rings.node[node % rings.n];
@@ -80,19 +81,6 @@ struct CopyNodesBody {
       }
     }
     for (int lane = 0; lane < n_lanes; ++lane) out[lane] = sum[lane];
-  }
-
-  JL_HD static bool is_dark(const TileView& view, const TileState& tile,
-                            const typename Profile::Constants& constants, int ring) {
-    const double distance = std::fmin(ring * view.transfer.box_x - view.copies.half_x,
-                                      ring * view.transfer.box_y - view.copies.half_y);
-    if (!(distance > 0.0)) return false;
-    double value, slope, by_shape[2] = {0.0, 0.0};
-    Profile::template brightness<double>(
-        constants, distance * distance / largest_eigenvalue(tile.S), value, slope, by_shape);
-    const double det = tile.S[0] * tile.S[2] - tile.S[1] * tile.S[1];
-    const double box = static_cast<double>(view.transfer.box_x) * view.transfer.box_y;
-    return value < 1e-20 * tile.table.at_zero[0] * std::sqrt(det) / box;
   }
 };
 
@@ -172,18 +160,6 @@ struct CopyBlurBody {
   }
 };
 
-// d/du of n coefficients `step` apart, times `factor`; in and out may be the same.
-JL_HD JL_INLINE void differentiate_series(int n, double factor, const double* in, double* out,
-                                          int step) {
-  double above = 0.0, higher = 0.0;
-  for (int k = n - 1; k >= 0; --k) {
-    const double next = higher + 2.0 * k * in[k * step];
-    out[k * step] = (k == 0 ? 0.5 : 1.0) * factor * above;
-    higher = above;
-    above = next;
-  }
-}
-
 // The moment xy, order by order: item = (k, lane) with along_y, then (l, lane). The first order
 // starts from the coefficients; along x ends by adding the order to them.
 template <bool along_y>
@@ -199,10 +175,10 @@ struct CopyCrossBody {
     if (plan.blur_xy == 0.0 || item >= row) return;
     if constexpr (along_y) {
       const double* in = (order == 1 ? tile.coefficients : tile.other) + item;
-      differentiate_series(n, plan.blur_xy / order, in, tile.other + item, row);
+      differentiate(n, plan.blur_xy / order, in, tile.other + item, row);
     } else {
       const int at = item / n_lanes * row + item % n_lanes;
-      differentiate_series(n, 1.0, tile.other + at, tile.other + at, n_lanes);
+      differentiate(n, 1.0, tile.other + at, tile.other + at, n_lanes);
       for (int k = 0; k < n; ++k)
         tile.coefficients[at + k * n_lanes] += tile.other[at + k * n_lanes];
     }
@@ -222,7 +198,7 @@ struct CopyCentreBody {
     if (item >= n) return;
     double* c = tile.coefficients + (along_y ? item * n_lanes : item * row);
     const double factor = -1.0 / (along_y ? plan.half_y : plan.half_x);
-    differentiate_series(n, factor, c, c + (along_y ? lane_y0 : lane_x0), along_y ? row : n_lanes);
+    differentiate(n, factor, c, c + (along_y ? lane_y0 : lane_x0), along_y ? row : n_lanes);
   }
 };
 
@@ -239,8 +215,8 @@ struct CopyLineBody {
     const CopyPlan& plan = tile.view.copies;
     const int n = plan.n, entry = item % (most * n_lanes), y = item / (most * n_lanes);
     if (entry >= n * n_lanes || y >= tile.view.height) return;
-    double v = (y - states[index].y0 - tile.view.transfer.shift[1]) / plan.half_y;
-    v = v < -1.0 ? -1.0 : v > 1.0 ? 1.0 : v;
+    const double v =
+        within_square((y - states[index].y0 - tile.view.transfer.shift[1]) / plan.half_y);
     const double* c = tile.coefficients + entry;
     const int row = n * n_lanes;
     double before = 1.0, now = v, s = c[0] + v * c[row];

@@ -4,6 +4,7 @@
 // threads read and write neighbouring numbers.
 #pragma once
 
+#include "stages/copy_light.hpp"
 #include "stages/device/tile.hpp"
 
 namespace jointlight {
@@ -235,8 +236,7 @@ struct PixelsBody {
     const int n = view.copies.n;
     if (n > 0 && states[index].visible) {
       const double centre = states[index].x0 + view.transfer.shift[0];
-      double u = (x - centre) / view.copies.half_x;
-      u = u < -1.0 ? -1.0 : u > 1.0 ? 1.0 : u;
+      const double u = within_square((x - centre) / view.copies.half_x);
       const double* line = tile.line + (static_cast<std::ptrdiff_t>(y) * n) * n_lanes + lane;
       double before = 1.0, now = u, light = line[0] + u * line[n_lanes];
       for (int k = 2; k < n; ++k) {
