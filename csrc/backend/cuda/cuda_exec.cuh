@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "backend/cuda/memory.cuh"
+#include "backend/device/device_profile.hpp"
 
 namespace jointlight::cuda {
 
@@ -52,16 +53,12 @@ class CudaExec {
   }
   template <class T>
   void upload(T* to, const T* from, std::size_t n) {
-    if (n == 0) return;
-    use();
-    JL_CUDA_CHECK(cudaMemcpyAsync(to, from, n * sizeof(T), cudaMemcpyHostToDevice, stream_));
+    copy(Stage::upload, to, from, n * sizeof(T), cudaMemcpyHostToDevice);
   }
   template <class T>
   void download(T* to, const T* from, std::size_t n) {
-    if (n == 0) return;
-    use();
-    JL_CUDA_CHECK(cudaMemcpyAsync(to, from, n * sizeof(T), cudaMemcpyDeviceToHost, stream_));
-    JL_CUDA_CHECK(cudaStreamSynchronize(stream_));
+    copy(Stage::download, to, from, n * sizeof(T), cudaMemcpyDeviceToHost);
+    if (n > 0) JL_CUDA_CHECK(cudaStreamSynchronize(stream_));
   }
 
   // What was uploaded may change or go from here on.
@@ -86,9 +83,11 @@ class CudaExec {
   }
 
   // What `work` launches, recorded the first time as a graph and launched whole from then on. It
-  // may only launch, and always the same over the same memory.
+  // may only launch, and always the same over the same memory. A graph's launches have no times of
+  // their own: for a profile they are made one by one.
   template <class Work>
   void replay(int which, const Work& work) {
+    if (profiling()) return work();
     use();
     const auto [place, fresh] = graphs_.try_emplace(which, nullptr);
     if (fresh) {
@@ -102,16 +101,56 @@ class CudaExec {
     JL_CUDA_CHECK(cudaGraphLaunch(graphs_.at(which), stream_));
   }
 
+  // Not while a graph is recorded, in which nothing may be waited for.
+  bool profiling() const { return device_profile.on() && !recording_; }
+
+  // Seconds that the device takes for `launch`, after what it did before.
+  template <class Launch>
+  double timed(const Launch& launch) {
+    use();
+    const Event began, ended;
+    JL_CUDA_CHECK(cudaEventRecord(began.get(), stream_));
+    launch();
+    JL_CUDA_CHECK(cudaEventRecord(ended.get(), stream_));
+    JL_CUDA_CHECK(cudaEventSynchronize(ended.get()));
+    float milliseconds = 0.0F;
+    JL_CUDA_CHECK(cudaEventElapsedTime(&milliseconds, began.get(), ended.get()));
+    return 1e-3 * static_cast<double>(milliseconds);
+  }
+
   static const char* name() { return "cuda"; }
 
  private:
+  class Event {
+   public:
+    Event() { JL_CUDA_CHECK(cudaEventCreate(&event_)); }
+    Event(const Event&) = delete;
+    Event& operator=(const Event&) = delete;
+    ~Event() { cudaEventDestroy(event_); }
+    cudaEvent_t get() const { return event_; }
+
+   private:
+    cudaEvent_t event_ = nullptr;
+  };
+
+  void copy(Stage stage, void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind) {
+    if (bytes == 0) return;
+    use();
+    profiled(
+        *this, stage, [=] { return Cost{static_cast<double>(bytes), 0.0, 0.0}; },
+        [=, this] { JL_CUDA_CHECK(cudaMemcpyAsync(to, from, bytes, kind, stream_)); });
+  }
+
   template <class Work>
   cudaGraphExec_t record(const Work& work) {
     cudaGraph_t graph = nullptr;
     JL_CUDA_CHECK(cudaStreamBeginCapture(stream_, cudaStreamCaptureModeThreadLocal));
+    recording_ = true;
     try {
       work();
+      recording_ = false;
     } catch (...) {  // the stream must leave its recording
+      recording_ = false;
       if (cudaStreamEndCapture(stream_, &graph) == cudaSuccess) cudaGraphDestroy(graph);
       cudaGetLastError();
       throw;
@@ -129,6 +168,7 @@ class CudaExec {
 
   int device_;
   cudaStream_t stream_ = nullptr;
+  bool recording_ = false;
   std::map<int, cudaGraphExec_t> graphs_;
 };
 

@@ -22,4 +22,10 @@ std::unique_ptr<Backend> make_emulated_backend(std::shared_ptr<const Scene> scen
   return std::make_unique<DeviceBackend<LoopExec>>(std::move(scene), LoopExec(), work_bytes);
 }
 
+Ceilings emulated_ceilings() {
+  LoopExec exec;
+  return measure_ceilings(exec,
+                          {.words = 1 << 16, .threads = 1 << 8, .steps = 1 << 8, .repeats = 3});
+}
+
 }  // namespace jointlight

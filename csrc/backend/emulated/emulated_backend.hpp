@@ -4,6 +4,7 @@
 #include <memory>
 
 #include "backend/backend.hpp"
+#include "backend/device/ceilings.hpp"
 #include "backend/evaluator.hpp"
 
 namespace jointlight {
@@ -12,5 +13,6 @@ namespace jointlight {
 // there is no device.
 std::unique_ptr<Backend> make_emulated_backend(std::shared_ptr<const Scene> scene);
 std::unique_ptr<Evaluator> make_emulated_evaluator();
+Ceilings emulated_ceilings();
 
 }  // namespace jointlight

@@ -3,9 +3,12 @@
 // holds there.
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <cstring>
 #include <vector>
+
+#include "backend/device/device_profile.hpp"
 
 namespace jointlight {
 
@@ -28,11 +31,11 @@ class LoopExec {
   }
   template <class T>
   void upload(T* to, const T* from, std::size_t n) {
-    if (n > 0) std::memcpy(static_cast<void*>(to), from, n * sizeof(T));
+    copy(Stage::upload, to, from, n);
   }
   template <class T>
   void download(T* to, const T* from, std::size_t n) {
-    if (n > 0) std::memcpy(static_cast<void*>(to), from, n * sizeof(T));
+    copy(Stage::download, to, from, n);
   }
 
   void settle() {}
@@ -50,7 +53,27 @@ class LoopExec {
     work();
   }
 
+  bool profiling() const { return device_profile.on(); }
+
+  // Seconds that `launch` takes.
+  template <class Launch>
+  double timed(const Launch& launch) {
+    const auto began = std::chrono::steady_clock::now();
+    launch();
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
+  }
+
   static const char* name() { return "cuda-emulated"; }
+
+ private:
+  template <class T>
+  void copy(Stage stage, T* to, const T* from, std::size_t n) {
+    if (n == 0) return;
+    const std::size_t bytes = n * sizeof(T);
+    profiled(
+        *this, stage, [=] { return Cost{static_cast<double>(bytes), 0.0, 0.0}; },
+        [=] { std::memcpy(static_cast<void*>(to), from, bytes); });
+  }
 };
 
 }  // namespace jointlight

@@ -67,7 +67,8 @@ py::tuple brightness(const std::string& profile, const Array& shape, const Array
 // For _core's use_cuda().
 py::capsule backend_maker() {
   static const jointlight::CudaMaker maker{&cuda::make_cuda_backend, &cuda::make_cuda_evaluator,
-                                           &cuda::device_count};
+                                           &cuda::device_count, &cuda::cuda_ceilings,
+                                           &jointlight::device_profile};
   return py::capsule(static_cast<const void*>(&maker), jointlight::cuda_maker_name);
 }
 
