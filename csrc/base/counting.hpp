@@ -7,9 +7,9 @@
 namespace jointlight {
 
 // Operations in float64, as the source has them: + - * / and a square root are one each, a fused
-// multiply-add is two, comparisons and signs are none. exp_ and log_ (vmath.hpp) are what is
-// written there, whatever becomes of a constant; a sine or cosine is the library's, and taken as an
-// exponential.
+// multiply-add is two; comparisons, signs and what is made of indices alone are none. exp_ and log_
+// (vmath.hpp) are what is written there, whatever becomes of a constant; a sine or cosine is the
+// library's, and taken as an exponential.
 inline constexpr int flops_exp = 29, flops_log = 25, flops_sine = flops_exp;
 
 struct Counting {

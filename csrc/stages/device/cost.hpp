@@ -95,7 +95,7 @@ inline Cost cost_of(const RadialTableBody&, const TileView&, const TileState& st
 inline Cost cost_of(const PhaseBody&, const TileView& view, const TileState&) {
   const TransferView& transfer = view.transfer;
   const double n = transfer.column_start[transfer.n_columns] + transfer.y_max - transfer.y_min;
-  return {2.0 * number * n, n * (2.0 * flops_sine + 4.0), 0.0};
+  return {2.0 * number * n, n * (2.0 * flops_sine + 3.0), 0.0};
 }
 
 // Sums are float64 in either precision. Of every frequency: where it lies, the transform there, the
@@ -106,11 +106,10 @@ Cost cost_of(const SpectrumBody<Real, lanes>& body, const TileView& view, const 
   const double n = frequencies(transfer), rows = transfer.box_y;
   const double n_runs = transfer.column_start[transfer.n_columns];
   const double held = rows * body.group.n_columns * lanes;
-  const double radial = state.has_table ? 9.0 + (43.0 + flops_log) + 5.0 : 0.0;
+  const double radial = state.has_table ? 9.0 + (44.0 + flops_log) + 5.0 : 0.0;
   const double own = !state.has_table ? 0.0 : lanes == 1 ? 1.0 : 28.0;
   return {2.0 * sizeof(Real) * held + table_bytes(state.table) + 2.0 * number * n,
-          n * (lanes * (radial + 17.0) + own) + rows * lanes * (2.0 * transfer.n_columns + n_runs),
-          0.0};
+          n * (lanes * (radial + 17.0) + own) + rows * lanes * n_runs, 0.0};
 }
 
 constexpr double butterfly_flops(int radix) {
@@ -202,7 +201,7 @@ Cost cost_of(const CopyBlurBody<along_y>&, const TileView& view, const TileState
   return {2.0 * n * n * lane_numbers, 2.0 * terms * n * n_lanes, 0.0};
 }
 
-inline constexpr double differentiate_flops = 5.0;  // a coefficient
+inline constexpr double differentiate_flops = 4.0;  // a coefficient
 
 template <bool along_y>
 Cost cost_of(const CopyCrossBody<along_y>&, const TileView& view, const TileState&) {
@@ -223,7 +222,7 @@ inline Cost cost_of(const CopyLineBody& body, const TileView& view, const TileSt
   const double n = view.copies.n;
   if (view.copies.n == 0) return {};
   const double rows = std::min(body.group.n_rows, view.height);
-  return {(n + rows) * n * lane_numbers, rows * n * n_lanes * (5.0 * n - 4.0), 0.0};
+  return {(n + rows) * n * lane_numbers, rows * n * n_lanes * (5.0 * n - 5.0), 0.0};
 }
 
 // ---- the rest of a window in two parts
@@ -283,13 +282,13 @@ template <class Profile>
 Cost cost_of(const PixelLanesBody<Profile>&, const TileView& view, const TileState&) {
   const double pixels = static_cast<double>(view.width) * view.height;
   return {pixels * lane_numbers + n_edges(view) * pixel_detail::n_sums<Profile> * number,
-          pixels * (42.0 + 7.0 * Profile::n_shape), 0.0};
+          pixels * (41.0 + 7.0 * Profile::n_shape), 0.0};
 }
 
 // ---- sums: of an image that tiles cover with `covered` pixels, of a piece, of a pair
 
 inline Cost residual_cost(double pixels, double covered, Likelihood likelihood) {
-  const double own = likelihood == Likelihood::gaussian ? 3.0 : 2.0 * flops_log + 14.0;
+  const double own = likelihood == Likelihood::gaussian ? 3.0 : 2.0 * flops_log + 21.0;
   return {(pixels * 6.0 + covered) * number, pixels * own + covered * 2.0, 0.0};
 }
 
