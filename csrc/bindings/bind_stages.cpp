@@ -44,6 +44,8 @@ void bind_stages(pybind11::module_& m) {
         return out;
       },
       "What launches took, moved and computed, by stage, since this was last asked.");
+  // Operations of one call, as the profile counts them.
+  m.attr("counted_flops") = py::dict(py::arg("exp") = flops_exp, py::arg("log") = flops_log);
   m.def(
       "device_ceilings",
       [](const std::string& backend) {
