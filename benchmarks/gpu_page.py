@@ -47,17 +47,17 @@ DRY = """
 CEILINGS = """
 Measured on this device: {bytes:,.0f} GB/s copied in its memory (read and written), {flops:,.0f}
 Gflop/s in float64 and {single:,.0f} in float32 (multiply-adds in registers, two each); from plain
-memory of the host {upload:.3g} GB/s, back {download:.3g} GB/s.
+memory of the host {upload:.3g} GB/s, back {download:.3g} GB/s; a launch that does nothing is timed
+at {launch:.2g} µs.
 """
 STAGES = """
-Launches are timed one by one in a run of their own, so that the sum is more than what they take
-in a row. Bytes are those of a launch's input and output, each number once; operations are those
-of the source (a multiply-add is two; `exp` is {exp}, `log` {log}, as written in
-`csrc/base/vmath.hpp`, a sine as `exp`). At best a stage takes as long as its bytes or its
-operations need at the measured rates, whichever is longer: the limit, of which the last column is
-the share reached. The pixel renderer's operations are counted low, and those of a thread that works
-for a whole tile not at all. Stages of the host are summed over its threads, and go on beside the
-device's.
+Launches are timed one by one in a run of their own, so that their sum is more than what they take
+in a row. Bytes are those of a launch's input and output, each number once; operations are those of
+the source (a multiply-add is two; `exp` is {exp}, `log` {log}, as written in `csrc/base/vmath.hpp`,
+a sine as `exp`). At best a stage takes as long as its bytes, its operations or its launches need at
+the measured rates, whichever is longest: the limit, of which the last column is the share reached.
+The pixel renderer's operations are counted low, and those of a thread that works for a whole tile
+not at all. Stages of the host are summed over its threads, and go on beside the device's.
 """
 NAMES = {
     "place": "assign memory, radial tables",
@@ -148,13 +148,16 @@ def stages(profiled: Document) -> str:
         f"{HOST[key]} {milliseconds(s)}" for key, s in profiled["host"].items() if key in HOST
     )
     text = table(head, body) + f"\n\nAll launches and copies: {milliseconds(total)}"
-    text += f", of {milliseconds(profiled['seconds'])} in all"
+    text += f", of {milliseconds(profiled['seconds'])} in all; at their limits they would take "
+    text += milliseconds(sum(stage["bound_s"] for stage in found.values()))
     return text + (f"; on the host: {host}." if host else ".")
 
 
 def start(document: Document) -> str:
     """The first call of a process."""
-    found = document["first_call"]
+    found = document.get("first_call")
+    if found is None:
+        return ""
     return (
         f"In a fresh process `import jointlight` takes {milliseconds(found['import_s'])}, the "
         f"first fit on the device (a stamp, built and fitted) {milliseconds(found['first_s'])}, "
@@ -168,7 +171,8 @@ def render(document: Document | None) -> str:
         parts = ["# On a GPU", NOTHING, targets({"cases": {}})]
         return "\n\n".join(part.strip("\n") for part in parts) + "\n"
     ceilings = document["ceilings"]
-    rates = {k: v / 1e9 for k, v in ceilings.items()} | {"single": ceilings["single_flops"] / 1e9}
+    rates = {k: v / 1e9 for k, v in ceilings.items()} | {"launch": 1e6 * ceilings["launch"]}
+    rates["single"] = rates["single_flops"]
     parts = ["# On a GPU", HOW.format(**document["machine"] | document)]
     if document["backend"] != "cuda" or document["scale"] != 1.0:
         parts.append(DRY.format(**document))
@@ -178,7 +182,7 @@ def render(document: Document | None) -> str:
     for name, facts in document["cases"].items():
         for precision, profiled in facts.get("profile", {}).items():
             parts += [f"### {CASES[name]}, {facts['size']:,}, {precision}", stages(profiled)]
-    return "\n\n".join(part.strip("\n") for part in parts) + "\n"
+    return "\n\n".join(part.strip("\n") for part in parts if part) + "\n"
 
 
 def page(result: Path = RESULT) -> str:

@@ -142,8 +142,8 @@ def against_ceilings(
 ) -> dict[str, dict[str, Any]]:
     """Rates of every stage, and the share of the ceiling that binds it.
 
-    At best a stage takes as long as its bytes or its operations do, whichever takes longer:
-    `bound_s`, with `binds` saying which.
+    At best a stage takes as long as its bytes, its operations or its launches do, whichever takes
+    longest: `bound_s`, with `binds` saying which.
     """
     out: dict[str, dict[str, Any]] = {}
     for name, stage in stages.items():
@@ -151,13 +151,19 @@ def against_ceilings(
         moving = stage["bytes"] / ceilings[name if name in TRANSFERS else "bytes"]
         computing = stage["flops"] / ceilings["flops"]
         computing += stage["single_flops"] / ceilings["single_flops"]
-        bound, seconds = max(moving, computing), stage["seconds"]
         link = "link" if name in TRANSFERS else "memory"
+        limits = {
+            link: moving,
+            "arithmetic": computing,
+            "launches": stage["launches"] * ceilings["launch"],
+        }
+        binds = max(limits, key=lambda limit: limits[limit])
+        bound, seconds = limits[binds], stage["seconds"]
         out[name] = stage | {
             "bytes_per_s": stage["bytes"] / seconds if seconds > 0.0 else 0.0,
             "flops_per_s": flops / seconds if seconds > 0.0 else 0.0,
             "bound_s": bound,
-            "binds": link if moving >= computing else "arithmetic",
+            "binds": binds,
             "share": bound / seconds if seconds > 0.0 else 0.0,
         }
     return out

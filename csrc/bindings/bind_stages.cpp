@@ -60,11 +60,12 @@ void bind_stages(pybind11::module_& m) {
         out["single_flops"] = found.single_flops;
         out["upload"] = found.upload;
         out["download"] = found.download;
+        out["launch"] = found.launch;
         return out;
       },
       py::arg("backend"),
       "Measured rates of a device, per second: bytes copied in its memory, float64 and float32 "
-      "operations, bytes from and to the host.");
+      "operations, bytes from and to the host; and the seconds of a launch.");
 }
 
 }  // namespace jointlight

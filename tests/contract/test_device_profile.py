@@ -118,11 +118,14 @@ def test_transforms_of_one_stamp(backend: str) -> None:
 
 
 def test_single_precision_is_counted_apart(backend: str) -> None:
-    double = profile_of(stamp().compile(backend=backend))["rows"]
-    mixed = profile_of(stamp().compile(backend=backend, precision="mixed"))["rows"]
+    of_double = profile_of(stamp().compile(backend=backend))
+    of_mixed = profile_of(stamp().compile(backend=backend, precision="mixed"))
+    double, mixed = of_double["rows"], of_mixed["rows"]
     assert double["single_flops"] == 0.0
     assert mixed["single_flops"] == double["flops"]  # derivatives
     assert mixed["flops"] == pytest.approx(double["flops"] / LANES, rel=1e-12)  # the image
+    for stage in ("phases", "copies"):  # made once for both
+        assert of_mixed[stage]["launches"] == of_double[stage]["launches"]
 
 
 def test_many_fits_add_up(backend: str) -> None:
@@ -139,6 +142,7 @@ def test_many_fits_add_up(backend: str) -> None:
 
 def test_ceilings(backend: str) -> None:
     found = _core.device_ceilings(backend)
+    assert 0.0 <= found.pop("launch") < 1e-2
     assert found.keys() == {"bytes", "flops", "single_flops", "upload", "download"}
     assert all(1e6 < rate < 1e16 for rate in found.values())
     with pytest.raises(ValueError, match="backend = 'tpu'"):

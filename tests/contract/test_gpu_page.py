@@ -27,6 +27,12 @@ def rows() -> ModuleType:
         return importlib.import_module("benchmarks.gpu_rows")
 
 
+@pytest.mark.slow
+def test_page_knows_every_case(page: ModuleType) -> None:
+    measured = importlib.import_module("benchmarks.gpu")
+    assert page.CASES.keys() == measured.CASES.keys()
+
+
 def document(**changed: Any) -> dict[str, Any]:
     """A result in which every target is met."""
     many = {
@@ -76,7 +82,8 @@ def test_every_target_can_be_met_and_missed(rows: ModuleType) -> None:
 
 
 def test_a_stage_is_bound_by_what_takes_longer(rows: ModuleType) -> None:
-    ceilings = {"bytes": 1e9, "flops": 1e9, "single_flops": 2e9, "upload": 1e8, "download": 1e8}
+    ceilings = {"bytes": 1e9, "flops": 1e9, "single_flops": 2e9, "upload": 1e8}
+    ceilings |= {"download": 1e8, "launch": 1e-3}
 
     def stage(**given: float) -> dict[str, float]:
         return {"seconds": 4.0, "launches": 1, "bytes": 0.0, "flops": 0.0, "single_flops": 0.0} | (
@@ -87,6 +94,7 @@ def test_a_stage_is_bound_by_what_takes_longer(rows: ModuleType) -> None:
         {
             "columns": stage(bytes=1e9, flops=1e9, single_flops=2e9),
             "residual": stage(bytes=3e9, flops=1e9),
+            "copies": stage(bytes=1e9, launches=2000),
             "upload": stage(bytes=1e8),
         },
         ceilings,
@@ -96,5 +104,7 @@ def test_a_stage_is_bound_by_what_takes_longer(rows: ModuleType) -> None:
     assert found["residual"]["binds"] == "memory"
     assert found["residual"]["share"] == pytest.approx(0.75)
     assert found["residual"]["bytes_per_s"] == pytest.approx(0.75e9)
+    assert found["copies"]["binds"] == "launches"
+    assert found["copies"]["share"] == pytest.approx(0.5)
     assert found["upload"]["binds"] == "link"
     assert found["upload"]["share"] == pytest.approx(0.25)

@@ -36,7 +36,9 @@ class CudaExec {
   CudaExec& operator=(const CudaExec&) = delete;
   CudaExec& operator=(CudaExec&&) = delete;
   ~CudaExec() {
-    for (const auto& [which, graph] : graphs_) cudaGraphExecDestroy(graph);
+    for (const auto& [which, graph] : graphs_) {
+      if (graph != nullptr) cudaGraphExecDestroy(graph);
+    }
     if (stream_ != nullptr) cudaStreamDestroy(stream_);
   }
 
@@ -82,23 +84,18 @@ class CudaExec {
     }
   }
 
-  // What `work` launches, recorded the first time as a graph and launched whole from then on. It
-  // may only launch, and always the same over the same memory. A graph's launches have no times of
-  // their own: for a profile they are made one by one.
+  // What `work` launches, recorded the second time as a graph and launched whole from then on. It
+  // may only launch, and always the same over the same memory. The first time loads the kernels,
+  // which a recording might not allow, and is all there is of what is evaluated once. A graph's
+  // launches have no times of their own: for a profile they are made one by one.
   template <class Work>
   void replay(int which, const Work& work) {
     if (profiling()) return work();
     use();
     const auto [place, fresh] = graphs_.try_emplace(which, nullptr);
-    if (fresh) {
-      try {
-        place->second = record(work);
-      } catch (...) {
-        graphs_.erase(place);
-        throw;
-      }
-    }
-    JL_CUDA_CHECK(cudaGraphLaunch(graphs_.at(which), stream_));
+    if (fresh) return work();
+    if (place->second == nullptr) place->second = record(work);
+    JL_CUDA_CHECK(cudaGraphLaunch(place->second, stream_));
   }
 
   // Not while a graph is recorded, in which nothing may be waited for.

@@ -12,11 +12,12 @@
 
 namespace jointlight {
 
-// Per second. A multiply-add is two operations.
+// Per second, but for the launch. A multiply-add is two operations.
 struct Ceilings {
   double bytes = 0.0;                      // read and written by a copy in the device's memory
   double flops = 0.0, single_flops = 0.0;  // multiply-adds in registers: float64, float32
-  double upload = 0.0, download = 0.0;  // bytes between host and device, from and to plain memory
+  double upload = 0.0, download = 0.0;     // bytes between host and device, plain memory there
+  double launch = 0.0;                     // seconds that one is timed at that does nothing
 };
 
 // How much is done to measure them.
@@ -88,6 +89,7 @@ Ceilings measure_ceilings(Exec& exec, const CeilingSizes& sizes) {
   found.upload = bytes / best([&] { exec.upload(from.data(), host.data(), n); });
   const CopyBody copy{from.data(), to.data()};
   found.bytes = 2.0 * bytes / best([&] { exec.run(1, sizes.words, copy); });
+  found.launch = best([&] { exec.run(1, 1, copy); });
   found.download = bytes / best([&] { exec.download(host.data(), to.data(), n); });
   found.flops = multiply_add_rate<double>(exec, sizes, 0.999);
   found.single_flops = multiply_add_rate<float>(exec, sizes, 0.999F);

@@ -148,6 +148,9 @@ class DeviceTiles {
         continue;
       }
       if (!plan.in_parts && plan.profile >= 0) make_tables(plan, portion.tiles, most_intervals);
+      run(Stage::phases, portion.tiles, plan.n_runs + plan.n_phases,
+          PhaseBody{tiles_, states_, portion.tiles, plan.n_runs});
+      if (plan.n_copies > 0) draw_copies(plan, portion.tiles);
       if (is_mixed(plan)) {
         draw_portion<double, 1>(portion);
         draw_portion<float, n_lanes>(portion);
@@ -304,8 +307,6 @@ class DeviceTiles {
     auto* spectrum = reinterpret_cast<Complex<Real>*>(spectra_.data());
     auto* other = spectrum + per_tile * at(n);
     const TileState* states = states_;
-    run(Stage::phases, group, plan.n_runs + plan.n_phases,
-        PhaseBody{tiles_, states, group, plan.n_runs});
     run(Stage::columns, group, group.box_y * group.n_columns * lanes,
         SpectrumBody<Real, lanes>{tiles_, states, group, spectrum, per_tile});
     transform(Stage::columns, group, ffts_[portion.group].second, group.n_columns * lanes, per_tile,
@@ -315,7 +316,6 @@ class DeviceTiles {
     std::swap(spectrum, other);
     transform(Stage::rows, group, ffts_[portion.group].first, group.n_pairs() * lanes, per_tile,
               spectrum, other);
-    if (plan.n_copies > 0) draw_copies(plan, group);
     run(Stage::subtract, group, group.n_rows * group.n_width * lanes,
         PixelsBody<Real, lanes>{tiles_, states, group, spectrum, per_tile});
     if (plan.in_parts) draw_rest(plan, group);
