@@ -144,9 +144,11 @@ def stages(profiled: Document) -> str:
         )  # fmt: skip
     head = ["stage", "time", "of all", "launches", "GB", "Gflop", "GB/s", "Gflop/s", "limit",
             "reached"]  # fmt: skip
-    host = "; ".join(
-        f"{HOST[key]} {milliseconds(s)}" for key, s in profiled["host"].items() if key in HOST
-    )
+    took = profiled["host"]
+    host = "; ".join(f"{HOST[key]} {milliseconds(s)}" for key, s in took.items() if key in HOST)
+    evaluated = sum(s for key, s in took.items() if key not in HOST)
+    if evaluated > 0.0:
+        host += f"; evaluations of what was started or finished there {milliseconds(evaluated)}"
     text = table(head, body) + f"\n\nAll launches and copies: {milliseconds(total)}"
     text += f", of {milliseconds(profiled['seconds'])} in all; at their limits they would take "
     text += milliseconds(sum(stage["bound_s"] for stage in found.values()))

@@ -22,6 +22,8 @@ std::unique_ptr<Backend> make_emulated_backend(std::shared_ptr<const Scene> scen
   return std::make_unique<DeviceBackend<LoopExec>>(std::move(scene), LoopExec(), work_bytes);
 }
 
+void emulate_backwards(bool on) { loop_backwards.store(on); }
+
 Ceilings emulated_ceilings() {
   LoopExec exec;
   return measure_ceilings(exec,

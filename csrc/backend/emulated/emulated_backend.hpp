@@ -14,5 +14,7 @@ namespace jointlight {
 std::unique_ptr<Backend> make_emulated_backend(std::shared_ptr<const Scene> scene);
 std::unique_ptr<Evaluator> make_emulated_evaluator();
 Ceilings emulated_ceilings();
+// Whether its threads run from the last to the first: what they give must not depend on it.
+void emulate_backwards(bool on);
 
 }  // namespace jointlight

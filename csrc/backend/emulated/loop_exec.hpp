@@ -3,6 +3,7 @@
 // holds there.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <cstddef>
 #include <cstring>
@@ -11,6 +12,9 @@
 #include "backend/device/device_profile.hpp"
 
 namespace jointlight {
+
+// Threads share nothing, so that the last may come first: a test has it so.
+inline std::atomic<bool> loop_backwards{false};
 
 class LoopExec {
  public:
@@ -43,6 +47,12 @@ class LoopExec {
   // body(outer, inner) for all outer < n_outer, inner < n_inner, in any order.
   template <class Body>
   void run(int n_outer, int n_inner, const Body& body) {
+    if (loop_backwards.load(std::memory_order_relaxed)) {
+      for (int outer = n_outer - 1; outer >= 0; --outer) {
+        for (int inner = n_inner - 1; inner >= 0; --inner) body(outer, inner);
+      }
+      return;
+    }
     for (int outer = 0; outer < n_outer; ++outer) {
       for (int inner = 0; inner < n_inner; ++inner) body(outer, inner);
     }
