@@ -34,6 +34,8 @@ class Backend {
                        std::span<double* const> planes, std::size_t stride) = 0;
   virtual void chi2(std::span<const TileState> states, std::span<double> per_tile) = 0;
   virtual void linearize(std::span<const TileState> states, LaneSums& sums) = 0;
+  // Which tables it wants in the states.
+  virtual Tables tables() const { return Tables::made; }
   virtual std::string describe() const = 0;
 };
 

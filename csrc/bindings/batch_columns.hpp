@@ -43,6 +43,8 @@ class BatchColumns {
       if (!output.messages[i].empty()) messages[py::int_(i)] = output.messages[i];
     }
     columns_["messages"] = messages;
+    columns_["device_failure"] = output.device_failure;
+    columns_["n_moved"] = output.n_moved;
     return columns_;
   }
 

@@ -53,6 +53,8 @@ struct BatchOutput {
   std::uint8_t *at_bound = nullptr, *degenerate = nullptr;
   double* covariance = nullptr;       // [n_free][n_free] each; null: not wanted
   std::vector<std::string> messages;  // [n] empty unless there is more to say than the status
+  std::string device_failure;         // of an evaluator, in its own words; empty: none
+  std::size_t n_moved = 0;            // fits that went on on the CPU, or were made there, therefore
 };
 
 // Called by the thread that called run_batch, a few times a second at most, with the number of

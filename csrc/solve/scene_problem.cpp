@@ -41,7 +41,7 @@ const std::vector<TileState>& SceneProblem::place(std::span<const double> x) {
 
 bool SceneProblem::prepare(std::span<const double> x) {
   scene_->parameters().evaluate(x, internal_, state_);
-  scene_->place_tiles(state_, internal_, tiles_, chains_, places_);
+  scene_->place_tiles(state_, internal_, backend_->tables(), tiles_, chains_, places_);
   return state_.valid;
 }
 

@@ -52,6 +52,8 @@ class _Columns(TypedDict, total=False):
     degenerate: npt.NDArray[np.uint8]
     covariance: _Array  # absent unless asked for
     messages: dict[int, str]
+    device_failure: str  # of a device, in its own words
+    n_moved: int  # objects that the CPU took over
 
 def batch_statuses() -> list[tuple[str, str, bool]]: ...
 def build_info() -> dict[str, Any]: ...

@@ -7,9 +7,11 @@
 #include <algorithm>
 #include <cstddef>
 #include <map>
+#include <memory>
 #include <utility>
 
 #include "backend/cuda/memory.cuh"
+#include "backend/device/memory_pool.hpp"
 
 namespace jointlight::cuda {
 
@@ -20,14 +22,22 @@ __global__ void run_body(Body body, int first, int n_inner) {
 }
 
 class CudaExec {
+  using DevicePool = MemoryPool<DeviceMemory>;
+  using HostPool = MemoryPool<PinnedMemory>;
+
  public:
-  explicit CudaExec(int device) : device_(device) {
+  explicit CudaExec(int device)
+      : device_(device),
+        memory_(std::make_unique<DevicePool>()),
+        host_memory_(std::make_unique<HostPool>()) {
     use();
     JL_CUDA_CHECK(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking));
   }
   CudaExec(CudaExec&& other) noexcept
       : device_(other.device_),
         stream_(std::exchange(other.stream_, nullptr)),
+        memory_(std::move(other.memory_)),
+        host_memory_(std::move(other.host_memory_)),
         graphs_(std::move(other.graphs_)) {
     other.graphs_.clear();
   }
@@ -35,20 +45,50 @@ class CudaExec {
   CudaExec& operator=(const CudaExec&) = delete;
   CudaExec& operator=(CudaExec&&) = delete;
   ~CudaExec() {
+    if (stream_ == nullptr) return;
+    cudaSetDevice(device_);
+    cudaStreamSynchronize(stream_);  // its memory goes next
     for (const auto& [which, graph] : graphs_) cudaGraphExecDestroy(graph);
-    if (stream_ != nullptr) cudaStreamDestroy(stream_);
+    cudaStreamDestroy(stream_);
   }
 
+  // Used again by this executor's later buffers, in the order of its stream.
   template <class T>
-  using Buffer = DeviceBuffer<T>;
+  using Buffer = PoolBuffer<T, DevicePool>;
+  template <class T>
+  using HostBuffer = PoolBuffer<T, HostPool>;
 
   // Contents are zero.
   template <class T>
   Buffer<T> buffer(std::size_t n) {
     use();
-    Buffer<T> made(n);
+    Buffer<T> made(*memory_, n);
     if (n > 0) JL_CUDA_CHECK(cudaMemsetAsync(made.data(), 0, n * sizeof(T), stream_));
     return made;
+  }
+  // Uploads from there, and downloads, run beside the host.
+  template <class T>
+  HostBuffer<T> host_buffer(std::size_t n) {
+    use();
+    return HostBuffer<T>(*host_memory_, n);
+  }
+  // make(to, begin, end) for numbers [begin, end) of n, a piece at a time: one is made while the
+  // other is sent.
+  template <class T, class Make>
+  void upload_made(T* to, std::size_t n, const Make& make) {
+    constexpr std::size_t piece = (std::size_t{1} << 24) / sizeof(T);
+    const std::size_t size = std::min(n, piece);
+    const HostBuffer<T> halves[2] = {host_buffer<T>(size), host_buffer<T>(n > piece ? size : 0)};
+    Event sent[2];
+    int half = 0;
+    for (std::size_t begin = 0; begin < n; begin += piece, half = 1 - half) {
+      const std::size_t end = std::min(n, begin + piece);
+      sent[half].wait();
+      make(halves[half].data(), begin, end);
+      upload(to + begin, halves[half].data(), end - begin);
+      sent[half].record(stream_);
+    }
+    for (const Event& event : sent) event.wait();
   }
   template <class T>
   void upload(T* to, const T* from, std::size_t n) {
@@ -102,6 +142,7 @@ class CudaExec {
     JL_CUDA_CHECK(cudaGraphLaunch(graphs_.at(which), stream_));
   }
 
+  int device() const { return device_; }
   static const char* name() { return "cuda"; }
 
  private:
@@ -129,6 +170,8 @@ class CudaExec {
 
   int device_;
   cudaStream_t stream_ = nullptr;
+  std::unique_ptr<DevicePool> memory_;
+  std::unique_ptr<HostPool> host_memory_;
   std::map<int, cudaGraphExec_t> graphs_;
 };
 

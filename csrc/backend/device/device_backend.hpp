@@ -18,7 +18,7 @@ class DeviceBackend final : public Backend {
   DeviceBackend(std::shared_ptr<const Scene> scene, Exec exec, std::size_t work_bytes)
       : scene_(std::move(scene)),
         exec_(std::move(exec)),
-        engine_(exec_, one(), scene_->precision(), work_bytes) {}
+        engine_(exec_, one(), scene_->precision(), work_bytes, 1) {}
 
   void render(std::span<const TileState> states, int image, double* out) override {
     evaluate(states, false);
@@ -59,6 +59,7 @@ class DeviceBackend final : public Backend {
     engine_.sums().download_chi2(sums.chi2);
   }
 
+  Tables tables() const override { return Tables::sized; }
   std::string describe() const override { return Exec::name(); }
 
  private:

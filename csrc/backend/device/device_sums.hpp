@@ -6,6 +6,7 @@
 #include <span>
 #include <vector>
 
+#include "backend/cpu/thread_pool.hpp"
 #include "backend/device/device_memory.hpp"
 #include "backend/device/device_plan.hpp"
 
@@ -17,9 +18,10 @@ class DeviceSums {
   using Buffer = typename Exec::template Buffer<T>;
 
  public:
-  DeviceSums(Exec& exec, DeviceArena<Exec>& arena, const DevicePlan& plan)
+  // n_threads: to gather pixels.
+  DeviceSums(Exec& exec, DeviceArena<Exec>& arena, const DevicePlan& plan, int n_threads)
       : exec_(exec), plan_(plan), n_pairs_(plan.piece_start.size() - 1) {
-    place_images(arena);
+    place_images(arena, n_threads);
     pieces_ = arena.put(plan_.pieces);
     piece_start_ = arena.put(plan_.piece_start);
     runs_ = arena.put(plan_.runs);
@@ -90,14 +92,20 @@ class DeviceSums {
  private:
   static std::size_t at(int i) { return static_cast<std::size_t>(i); }
 
-  void place_images(DeviceArena<Exec>& arena) {
+  void place_images(DeviceArena<Exec>& arena, int n_threads) {
     std::size_t total = 0;
     for (const ImagePlan& image : plan_.images) {
       pixel_offset_.push_back(total);
       total += at(image.spec->width) * at(image.spec->height);
       most_pixels_ = std::max(most_pixels_, image.spec->width * image.spec->height);
     }
+    pixel_offset_.push_back(total);
     pixels_ = exec_.template buffer<double>(4 * total);  // model, w, w r, chi2
+    given_ = exec_.template buffer<double>(2 * total);   // data, weight
+    exec_.upload_made(given_.data(), given_.size(),
+                      [&](double* to, std::size_t begin, std::size_t end) {
+                        gather(to, begin, end, total, n_threads);
+                      });
     std::vector<DeviceImage> images;
     for (std::size_t i = 0; i < plan_.images.size(); ++i) {
       const ImagePlan& plan = plan_.images[i];
@@ -105,8 +113,8 @@ class DeviceSums {
       image.width = plan.spec->width;
       image.height = plan.spec->height;
       image.likelihood = plan.spec->likelihood;
-      image.data = arena.put(plan.spec->data);
-      image.weight = arena.put(plan.spec->weight);
+      image.data = given_.data() + pixel_offset_[i];
+      image.weight = image.data + total;
       image.model = pixels_.data() + pixel_offset_[i];
       image.w = image.model + total;
       image.wr = image.w + total;
@@ -118,18 +126,36 @@ class DeviceSums {
     images_ = arena.put_once(images.data(), images.size());
   }
 
+  // Numbers [begin, end) of all images' data and then all their weights.
+  void gather(double* to, std::size_t begin, std::size_t end, std::size_t total,
+              int n_threads) const {
+    const std::size_t n_images = plan_.images.size();
+    const auto copy = [&](int k, int) {
+      const bool weight = at(k) >= n_images;
+      const std::size_t i = at(k) - (weight ? n_images : 0);
+      const std::size_t first = pixel_offset_[i] + (weight ? total : 0);
+      const std::size_t last = pixel_offset_[i + 1] + (weight ? total : 0);
+      const std::size_t low = std::max(first, begin), high = std::min(last, end);
+      if (low >= high) return;
+      const ImageSpec& spec = *plan_.images[i].spec;
+      const double* from = (weight ? spec.weight : spec.data).data();
+      std::copy(from + (low - first), from + (high - first), to + (low - begin));
+    };
+    parallel_for(static_cast<int>(2 * n_images), n_threads, copy);
+  }
+
   Exec& exec_;
   const DevicePlan& plan_;
   std::size_t n_pairs_;
   int n_images_ = 0, n_pieces_ = 0, n_listed_pairs_ = 0, most_pixels_ = 0;
-  std::vector<int> host_list_;  // images, then pieces, then pairs
-  std::vector<std::size_t> pixel_offset_;
+  std::vector<int> host_list_;             // images, then pieces, then pairs
+  std::vector<std::size_t> pixel_offset_;  // [images + 1]
   const DeviceImage* images_ = nullptr;
   const PairPiece* pieces_ = nullptr;
   const int *piece_start_ = nullptr, *run_start_ = nullptr;
   const DeviceRun* runs_ = nullptr;
   Buffer<int> list_;
-  Buffer<double> pixels_, piece_sums_, run_sums_, blocks_, gradients_, chi2_;
+  Buffer<double> pixels_, given_, piece_sums_, run_sums_, blocks_, gradients_, chi2_;
 };
 
 }  // namespace jointlight

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cstdint>
 #include <map>
 #include <span>
@@ -11,9 +12,8 @@
 
 #include "backend/device/device_memory.hpp"
 #include "backend/device/device_plan.hpp"
+#include "backend/device/device_transforms.hpp"
 #include "backend/device/visit_profile.hpp"
-#include "scene/profile_registry.hpp"
-#include "scene/transform_table.hpp"
 #include "stages/device/copies.hpp"
 #include "stages/device/pixel.hpp"
 #include "stages/device/radial.hpp"
@@ -26,6 +26,8 @@ template <class Exec>
 class DeviceTiles {
   template <class T>
   using Buffer = typename Exec::template Buffer<T>;
+  template <class T>
+  using HostBuffer = typename Exec::template HostBuffer<T>;
 
  public:
   // `work_bytes`: memory for what is made of a tile on the way to its lanes; groups that need more
@@ -44,10 +46,14 @@ class DeviceTiles {
     }
     place_tiles();
     plan_work();
-    list_ = exec.template buffer<int>(plan_.views.size());
-    states_buffer_ = exec.template buffer<TileState>(plan_.views.size());
+    const std::size_t n = plan_.views.size();
+    list_ = exec.template buffer<int>(n);
+    new_list_ = exec.template buffer<int>(n);
+    states_buffer_ = exec.template buffer<TileState>(n);
+    new_states_ = exec.template buffer<TileState>(n);
     states_ = states_buffer_.data();
-    host_states_.resize(plan_.views.size());
+    sent_ = exec.template host_buffer<TileState>(n);
+    sent_list_ = exec.template host_buffer<int>(n);
     select_all();
   }
 
@@ -83,54 +89,45 @@ class DeviceTiles {
     exec_.upload(list_.data(), host_list_.data(), host_list_.size());
   }
 
-  // New states of tiles first, first + 1, ...; they go to the device with send_states().
+  // New states of tiles first, first + 1, ...: where they are until send_states().
   void set_states(std::size_t first, std::span<const TileState> states) {
-    std::copy(states.begin(), states.end(),
-              host_states_.begin() + static_cast<std::ptrdiff_t>(first));
+    pending_.push_back({first, states});
   }
 
   // Radial tables of tiles in one box are made on the device; those of cores come from the host.
   void send_states() {
-    constexpr std::size_t row = TransformGrid::interval_size;
-    std::size_t size = 0;
-    for (const auto& list : selected_) {
-      for (const int t : list) {
-        const TileState& state = host_states_[at(t)];
-        if (!state.visible || !state.has_table) continue;
-        size += row * at(state.table.n_intervals + state.table.near_intervals);
-      }
-    }
-    if (tables_.size() < size) tables_ = exec_.template buffer<double>(size + size / 4);
-    host_tables_.clear();
-    sent_ = host_states_;
-    std::size_t made = 0;  // after those of the host
+    place_tables();
+    std::size_t n = 0;
+    double* host_table = core_tables_.data();
+    double* device_table = tables_.data();
     most_intervals_ = 0;
-    const auto each_drawn = [&](bool in_parts, const auto& visit) {
-      for (std::size_t g = 0; g < selected_.size(); ++g) {
-        if (plan_.groups[g].in_parts != in_parts) continue;
-        for (const int t : selected_[g]) {
-          TileState& state = sent_[at(t)];
-          if (state.visible && state.has_table) visit(state.table);
+    for (const auto& [first, states] : pending_) {
+      for (std::size_t k = 0; k < states.size(); ++k, ++n) {
+        sent_list_[n] = static_cast<int>(first + k);
+        TileState& state = sent_[n] = states[k];
+        if (!is_drawn(first + k, state)) continue;
+        RadialTable& table = state.table;
+        if (in_parts(first + k)) {
+          for (const auto& [coefficients, intervals] : parts(table)) {
+            if (intervals > 0)
+              *coefficients = std::exchange(host_table, host_table + row * at(intervals));
+          }
+        } else {
+          table.coefficients =
+              std::exchange(device_table, device_table + row * at(table.n_intervals));
+          most_intervals_ = std::max(most_intervals_, table.n_intervals);
         }
       }
-    };
-    each_drawn(true, [&](RadialTable& table) {
-      const auto move = [&](const double*& coefficients, int intervals) {
-        if (intervals <= 0) return;
-        const double* from = coefficients;
-        coefficients = tables_.data() + host_tables_.size();
-        host_tables_.insert(host_tables_.end(), from, from + row * at(intervals));
-      };
-      move(table.coefficients, table.n_intervals);
-      move(table.near_coefficients, table.near_intervals);
-    });
-    each_drawn(false, [&](RadialTable& table) {
-      table.coefficients = tables_.data() + host_tables_.size() + made;
-      made += row * at(table.n_intervals);
-      most_intervals_ = std::max(most_intervals_, table.n_intervals);
-    });
-    exec_.upload(tables_.data(), host_tables_.data(), host_tables_.size());
-    exec_.upload(states_, sent_.data(), sent_.size());
+    }
+    pending_.clear();
+    exec_.upload(core_tables_.data(), host_tables_.data(), host_tables_.size());
+    if (n == sent_.size() && std::is_sorted(sent_list_.data(), sent_list_.data() + n)) {
+      exec_.upload(states_, sent_.data(), n);
+      return;
+    }
+    exec_.upload(new_states_.data(), sent_.data(), n);
+    exec_.upload(new_list_.data(), sent_list_.data(), n);
+    exec_.run(1, static_cast<int>(n), StatesBody{new_states_.data(), new_list_.data(), states_});
   }
 
   // Most intervals of a radial table that the last states ask to be made.
@@ -146,7 +143,7 @@ class DeviceTiles {
         draw_pixels(plan, portion.tiles);
         continue;
       }
-      if (!plan.in_parts && plan.profile >= 0) make_tables(plan, portion.tiles, most_intervals);
+      if (makes_tables(plan)) make_tables(plan, portion.tiles, most_intervals);
       if (is_mixed(plan)) {
         draw_portion<double, 1>(portion);
         draw_portion<float, n_lanes>(portion);
@@ -165,14 +162,60 @@ class DeviceTiles {
 
   static std::size_t at(int i) { return static_cast<std::size_t>(i); }
 
+  static constexpr std::size_t row = TransformGrid::interval_size;
+
+  bool in_parts(std::size_t tile) const {
+    const int group = group_of_[tile];
+    return group >= 0 && plan_.groups[at(group)].in_parts;
+  }
+  bool is_drawn(std::size_t tile, const TileState& state) const {
+    return group_of_[tile] >= 0 && state.visible && state.has_table;
+  }
+  // Coefficients of a table, far and near, and how many intervals they have.
+  static std::array<std::pair<const double**, int>, 2> parts(RadialTable& table) {
+    return {{{&table.coefficients, table.n_intervals},
+             {&table.near_coefficients, table.near_intervals}}};
+  }
+
+  // Memory for the tables of pending states; those of cores are gathered.
+  void place_tables() {
+    std::size_t size = 0;
+    host_tables_.clear();
+    for (const auto& [first, states] : pending_) {
+      for (std::size_t k = 0; k < states.size(); ++k) {
+        if (!is_drawn(first + k, states[k])) continue;
+        RadialTable table = states[k].table;
+        if (!in_parts(first + k)) {
+          size += row * at(table.n_intervals);
+          continue;
+        }
+        for (const auto& [coefficients, intervals] : parts(table)) {
+          if (intervals <= 0) continue;
+          host_tables_.insert(host_tables_.end(), *coefficients,
+                              *coefficients + row * at(intervals));
+        }
+      }
+    }
+    const auto fit = [&](Buffer<double>& buffer, std::size_t n) {
+      if (buffer.size() < n) buffer = exec_.template buffer<double>(n + n / 4);
+    };
+    fit(tables_, size);
+    fit(core_tables_, host_tables_.size());
+  }
+
   // Mixed precision is that of tiles in one box.
   bool is_mixed(const GroupPlan& group) const {
     return precision_ == Precision::mixed && !group.in_parts;
   }
 
+  static bool makes_tables(const GroupPlan& group) {
+    return group.renderer == Renderer::fourier && !group.in_parts && group.profile >= 0;
+  }
+
   // How many tiles of each group are drawn together, and memory for any portion.
   void plan_work() {
     std::size_t spectra = 0, doubles = 0;
+    DeviceTransforms<Exec>& transforms = DeviceTransforms<Exec>::shared(exec_.device());
     for (const GroupPlan& group : plan_.groups) {
       const std::size_t lane = is_mixed(group) ? sizeof(float) : sizeof(double);
       const std::size_t spectrum = group.spectrum_size() * n_lanes * 2 * lane;
@@ -188,21 +231,10 @@ class DeviceTiles {
       if (group.renderer == Renderer::pixel && rule_ == nullptr) {
         rule_ = arena_.put_once(&gauss_legendre, 1);
       }
-      if (group.profile >= 0) export_transforms(group.profile);
+      if (makes_tables(group)) transforms_[group.profile] = transforms.of(group.profile);
     }
     spectra_ = exec_.template buffer<std::byte>(spectra);
     scratch_ = exec_.template buffer<double>(doubles);
-  }
-
-  void export_transforms(int profile) {
-    if (transforms_.contains(profile)) return;
-    const ProfileInfo& info = profile_registry()[at(profile)];
-    const double low = info.n_shape > 0 ? info.shape_min[0] : 0.0;
-    const double high = info.n_shape > 0 ? info.shape_max[0] : 0.0;
-    std::vector<double> nodes;
-    TransformView view = transform_table(profile).export_nodes(low, high, nodes);
-    view.nodes = arena_.put_once(nodes.data(), nodes.size());
-    transforms_[profile] = view;
   }
 
   FftView on_device(FftView view) {
@@ -339,6 +371,7 @@ class DeviceTiles {
     const TileState* states = states_;
     visit_profile(plan.profile, [&]<class Profile>() {
       exec_.run(n, 1, ConstantsBody<Profile>{tiles_, states, group});
+      exec_.run(n, tail_rays, TailRaysBody<Profile>{tiles_, states, group});
       exec_.run(n, plan.n_copy_nodes / n_lanes, CopyNodesBody<Profile>{tiles_, states, group});
     });
     exec_.run(n, plan.n_copy_nodes, CopyRowsBody{tiles_, group});
@@ -390,20 +423,27 @@ class DeviceTiles {
   std::vector<std::vector<int>> selected_;         // [groups]
   std::vector<std::size_t> together_;              // [groups] tiles of a portion
   std::vector<std::pair<FftView, FftView>> ffts_;  // [groups] x, y; twiddles are the device's
-  std::map<int, TransformView> transforms_;        // by profile, nodes are the device's
+  std::map<int, TransformView> transforms_;        // by profile
   std::map<const void*, std::vector<SpectrumRun>> moved_runs_;
   std::vector<Portion> portions_;
   std::vector<int> host_list_;
-  std::vector<TileState> host_states_, sent_;
-  std::vector<double> host_tables_;
+  struct Pending {
+    std::size_t first;
+    std::span<const TileState> states;
+  };
+  std::vector<Pending> pending_;
+  HostBuffer<TileState> sent_;  // on their way, and of which tiles
+  HostBuffer<int> sent_list_;
+  std::vector<double> host_tables_;  // of cores
   int most_intervals_ = 0;
   DeviceTile* tiles_ = nullptr;
   TileState* states_ = nullptr;
   const GaussLegendre* rule_ = nullptr;
   Buffer<int> list_;  // selected tiles by group
-  Buffer<TileState> states_buffer_;
+  Buffer<int> new_list_;
+  Buffer<TileState> states_buffer_, new_states_;
   Buffer<std::byte> spectra_;
-  Buffer<double> scratch_, fields_, tables_;
+  Buffer<double> scratch_, fields_, tables_, core_tables_;
 };
 
 }  // namespace jointlight

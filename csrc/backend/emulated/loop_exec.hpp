@@ -11,19 +11,29 @@ namespace jointlight {
 
 class LoopExec {
  public:
+  explicit LoopExec(int = 0) {}
+
   template <class T>
   class Buffer {
    public:
     explicit Buffer(std::size_t n = 0) : values_(n) {}
     T* data() { return values_.data(); }
     std::size_t size() const { return values_.size(); }
+    T& operator[](std::size_t i) { return values_[i]; }
 
    private:
     std::vector<T> values_;
   };
 
   template <class T>
+  using HostBuffer = Buffer<T>;
+
+  template <class T>
   Buffer<T> buffer(std::size_t n) {
+    return Buffer<T>(n);
+  }
+  template <class T>
+  HostBuffer<T> host_buffer(std::size_t n) {
     return Buffer<T>(n);
   }
   template <class T>
@@ -35,7 +45,14 @@ class LoopExec {
     if (n > 0) std::memcpy(static_cast<void*>(to), from, n * sizeof(T));
   }
 
+  // make(to, begin, end) for numbers [begin, end) of n, a piece at a time.
+  template <class T, class Make>
+  void upload_made(T* to, std::size_t n, const Make& make) {
+    if (n > 0) make(to, std::size_t{0}, n);
+  }
+
   void settle() {}
+  int device() const { return 0; }
 
   // body(outer, inner) for all outer < n_outer, inner < n_inner, in any order.
   template <class Body>

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from jointlight import scene as scenes
+from jointlight.backends import warn_of_moved
 from jointlight.errors import InvalidInput, warn_user
 from jointlight.many.assemble import add_tie_errors, in_common_units, joined, make_results
 from jointlight.many.progress import Progress
@@ -160,6 +161,7 @@ class _Chunk:
         out = _core.fit_scenes(
             [s.core for s in fitted], [s.v0 for s in fitted], **how, callback=progress.step
         )
+        warn_of_moved(how["backend"], out.pop("device_failure"), out.pop("n_moved"))
         if (out["status"] == code_of("interrupted")).any():
             progress.interrupted = True
         offset = out["offset"]

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jointlight import scene as scenes
+from jointlight.backends import warn_of_moved
 from jointlight.errors import InvalidInput, invalid
 from jointlight.many.assemble import add_tie_errors
 from jointlight.many.results import SUCCESS, Layout, code_of
@@ -292,6 +293,7 @@ class Template:
             self.start.constants,
             **how,
         )
+        warn_of_moved(how["backend"], out.pop("device_failure"), out.pop("n_moved"))
         refused = np.array(sorted(self.problems), dtype=np.int64)
         done = out["status"][refused] == code_of("invalid_input")
         for row in refused[done]:
