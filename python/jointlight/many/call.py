@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jointlight.backends import check_precision, environment_threads, ready_backend
+from jointlight.choose import Turns, is_open
 from jointlight.errors import Described, InvalidInput, invalid, warn_user
 from jointlight.fit.options import (
     LMOptions,
@@ -24,7 +25,7 @@ from jointlight.fit.options import (
 from jointlight.many.arrays import count_objects
 from jointlight.many.assemble import make_results
 from jointlight.many.progress import Progress
-from jointlight.many.results import ManyResults, code_of
+from jointlight.many.results import ManyResults
 from jointlight.many.separate import fit_models
 from jointlight.many.stamps import NOISE
 from jointlight.many.template import Template
@@ -132,9 +133,11 @@ def fit_many(
         Scale errors by chi2/dof, object by object. By default they are, with a warning, where no
         noise is known.
     backend : str, optional
-        "cpu", "cuda" (all devices), or "cuda:N" for device N. "auto", at present, is always the
-        CPU. On a device all fits go side by side, so that an object's time and time limit are
-        those of all that run with it.
+        "cpu", "cuda" (all devices), or "cuda:N" for device N. On a device all fits go side by
+        side, so that an object's time and time limit are those of all that run with it. "auto" is
+        the CPU where there is no device or little to do; else some objects are fitted on each, and
+        the rest where that went faster. Values then come from either, and agree to far less than
+        their errors; the column "backend" says which.
 
     Returns
     -------
@@ -163,11 +166,12 @@ def fit_many(
         "options": chosen.to_dict(),
         "n_threads": environment_threads() if n_threads is None else int(n_threads),
         "covariance": bool(covariance),
-        "precision": check_precision(precision),
         "backend": ready_backend(backend),
     }
+    check_precision(precision)
+    turns = Turns(how["n_threads"] or _all_threads()) if is_open(backend) else None
     if hasattr(models, "leaves"):
-        results = _fit_template(models, given, scale_covariance, progress, how)
+        results = _fit_template(models, given, scale_covariance, progress, how, precision, turns)
     else:
         for name in _ARRAYS:
             if given[name] is not None:
@@ -177,8 +181,17 @@ def fit_many(
                 )
         listed = _listed(models)
         with Progress(progress, len(listed)) as told:
-            results = fit_models(listed, told, how, scale=scale_covariance, update=bool(update))
+            results = fit_models(
+                listed, told, how, turns, precision,
+                scale=scale_covariance, update=bool(update),
+            )  # fmt: skip
     return replace(results, wall_time=time.perf_counter() - began)
+
+
+def _all_threads() -> int:
+    from jointlight import _core
+
+    return int(_core.build_info()["default_threads"])
 
 
 def _listed(models: Any) -> list[Any]:
@@ -237,6 +250,8 @@ def _fit_template(
     scale: bool | None,
     progress: Any,
     how: dict[str, Any],
+    precision: Precision,
+    turns: Turns | None,
 ) -> ManyResults:
     data = given["data"]
     if isinstance(model, type) or data is None:
@@ -260,9 +275,7 @@ def _fit_template(
     )
     scaled = _scaled(template.noise_known, scale)
     with Progress(progress, n) as told:
-        out = template.fit(images, **how, callback=told.step)
-        if not (out["status"] == code_of("interrupted")).any():
-            told.step(n)
+        out = template.fit(images, precision=precision, how=how, turns=turns, progress=told)
     told.reraise()
     k = len(template.names)
     values = template.wrapped(out["values"].reshape(n, k)).ravel()

@@ -18,7 +18,7 @@ from jointlight.psf.array import as_psf
 if TYPE_CHECKING:
     from jointlight.image import TargetImage
 
-__all__ = ["NOISE", "read_stamps"]
+__all__ = ["NOISE", "n_pixels", "read_stamps", "stamp_rows"]
 
 NOISE = ("variance", "std", "weight")
 
@@ -69,6 +69,48 @@ def read_stamps(
         known &= by_noise | image.noise_known
         out.append(stamps)
     return out, known
+
+
+def stamp_rows(stamps: Mapping[str, Any], rows: slice) -> dict[str, Any]:
+    """What the core needs of some objects alone.
+
+    Parameters
+    ----------
+    stamps : mapping
+        One image's, as from `read_stamps`.
+    rows : slice
+        Which.
+
+    Returns
+    -------
+    dict
+    """
+    by_row = ("pixels", "noise", "mask", "psf", "psf_pixels", "jacobian")
+    return dict(stamps) | {name: stamps[name][rows] for name in by_row if stamps[name] is not None}
+
+
+def n_pixels(images: Sequence[Mapping[str, Any]], n: int) -> list[int]:
+    """Pixels of each object on all images.
+
+    Parameters
+    ----------
+    images : sequence of mapping
+        As from `read_stamps`.
+    n : int
+        Number of objects.
+
+    Returns
+    -------
+    list of int
+    """
+    out = np.zeros(n, dtype=np.int64)
+    for stamps in images:
+        pixels = stamps["pixels"]
+        if isinstance(pixels, np.ndarray):
+            out += pixels[0].size if n else 0
+        elif pixels is not None:
+            out += [0 if one is None else one.size for one in pixels]
+    return out.tolist()
 
 
 def _read_image(

@@ -90,6 +90,8 @@ class Scene:
     sources : tuple of Source
     slots : SlotMap
         From free parameters to slots.
+    backend : str
+        What evaluates it: "cpu", "cuda", ...
     """
 
     def __init__(
@@ -101,6 +103,7 @@ class Scene:
         tiles: Sequence[Tile],
         sources: Sequence[Any],
         slots: SlotMap,
+        backend: str,
     ) -> None:
         self.model = model
         self.core = core
@@ -108,6 +111,7 @@ class Scene:
         self.tiles = tuple(tiles)
         self.sources = tuple(sources)
         self.slots = slots
+        self.backend = backend
         self._v = slots.start.copy()
 
     # --- parameters -----------------------------------------------------------------------
