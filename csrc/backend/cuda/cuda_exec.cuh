@@ -63,12 +63,21 @@ class CudaExec {
     JL_CUDA_CHECK(cudaMemcpyAsync(to, from, n * sizeof(T), cudaMemcpyDeviceToHost, stream_));
     JL_CUDA_CHECK(cudaStreamSynchronize(stream_));
   }
+  // Within the device.
+  template <class T>
+  void copy(T* to, const T* from, std::size_t n) {
+    if (n == 0) return;
+    use();
+    JL_CUDA_CHECK(cudaMemcpyAsync(to, from, n * sizeof(T), cudaMemcpyDeviceToDevice, stream_));
+  }
 
   // What was uploaded may change or go from here on.
   void settle() {
     use();
     JL_CUDA_CHECK(cudaStreamSynchronize(stream_));
   }
+
+  int device() const { return device_; }
 
   // body(outer, inner) for all outer < n_outer, inner < n_inner, in any order.
   template <class Body>
@@ -102,6 +111,7 @@ class CudaExec {
     JL_CUDA_CHECK(cudaGraphLaunch(graphs_.at(which), stream_));
   }
 
+  static constexpr bool emulated = false;
   static const char* name() { return "cuda"; }
 
  private:

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <algorithm>
+#include <memory>
 #include <span>
 #include <vector>
 
@@ -86,6 +87,15 @@ class DeviceSums {
     exec_.download(out, pixels_.data() + pixel_offset_[at(image)],
                    at(spec.width) * at(spec.height));
   }
+  // The same where it is, in memory of its own.
+  std::shared_ptr<double> keep_model(int image) {
+    const ImageSpec& spec = *plan_.images[at(image)].spec;
+    const std::size_t n = at(spec.width) * at(spec.height);
+    const auto kept = std::make_shared<Buffer<double>>(exec_.template buffer<double>(n));
+    exec_.copy(kept->data(), pixels_.data() + pixel_offset_[at(image)], n);
+    exec_.settle();
+    return {kept, kept->data()};
+  }
 
  private:
   static std::size_t at(int i) { return static_cast<std::size_t>(i); }
@@ -105,8 +115,10 @@ class DeviceSums {
       image.width = plan.spec->width;
       image.height = plan.spec->height;
       image.likelihood = plan.spec->likelihood;
-      image.data = arena.put(plan.spec->data);
-      image.weight = arena.put(plan.spec->weight);
+      const DevicePixels there =
+          plan.spec->on_device.device == exec_.device() ? plan.spec->on_device : DevicePixels{};
+      image.data = there.data != nullptr ? there.data : arena.put(plan.spec->data);
+      image.weight = there.weight != nullptr ? there.weight : arena.put(plan.spec->weight);
       image.model = pixels_.data() + pixel_offset_[i];
       image.w = image.model + total;
       image.wr = image.w + total;

@@ -35,7 +35,13 @@ class LoopExec {
     if (n > 0) std::memcpy(static_cast<void*>(to), from, n * sizeof(T));
   }
 
+  template <class T>
+  void copy(T* to, const T* from, std::size_t n) {
+    download(to, from, n);
+  }
+
   void settle() {}
+  int device() const { return 0; }
 
   // body(outer, inner) for all outer < n_outer, inner < n_inner, in any order.
   template <class Body>
@@ -50,6 +56,7 @@ class LoopExec {
     work();
   }
 
+  static constexpr bool emulated = true;
   static const char* name() { return "cuda-emulated"; }
 };
 

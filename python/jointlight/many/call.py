@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from jointlight.backends import check_precision, environment_threads, ready_backend
 from jointlight.choose import Turns, is_open
+from jointlight.device_arrays import DeviceArrays, backend_of, holds_device_arrays
 from jointlight.errors import Described, InvalidInput, invalid, warn_user
 from jointlight.fit.options import (
     LMOptions,
@@ -36,7 +37,8 @@ if TYPE_CHECKING:
 
 __all__ = ["fit_many"]
 
-_ARRAYS = ("data", *NOISE, "mask", "psf", "jacobian", "start", "limits")
+_PIXELS = ("data", *NOISE, "mask", "psf", "jacobian")
+_ARRAYS = (*_PIXELS, "start", "limits")
 
 
 def fit_many(
@@ -162,6 +164,9 @@ def fit_many(
         },
     )  # fmt: skip
     _check(locals())
+    if is_open(backend):
+        there = next((k for k in _PIXELS if holds_device_arrays(given[k])), None)
+        backend = backend if there is None else backend_of(there)
     how: dict[str, Any] = {
         "options": chosen.to_dict(),
         "n_threads": environment_threads() if n_threads is None else int(n_threads),
@@ -253,6 +258,8 @@ def _fit_template(
     precision: Precision,
     turns: Turns | None,
 ) -> ManyResults:
+    lent = DeviceArrays(how["backend"])
+    given = {k: lent.on_host(k, one) if k in _PIXELS else one for k, one in given.items()}
     data = given["data"]
     if isinstance(model, type) or data is None:
         raise InvalidInput(
@@ -270,9 +277,7 @@ def _fit_template(
     n = count_objects("data", first)
     template = Template(model, n, given["start"])
     template.set_limits(given["limits"])
-    images = template.read_images(
-        {k: given[k] for k in ("data", *NOISE, "mask", "psf", "jacobian")}
-    )
+    images = template.read_images({k: given[k] for k in _PIXELS}, lent)
     scaled = _scaled(template.noise_known, scale)
     with Progress(progress, n) as told:
         out = template.fit(images, precision=precision, how=how, turns=turns, progress=told)

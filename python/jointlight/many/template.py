@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from jointlight.backends import Precision
     from jointlight.choose import Turns
+    from jointlight.device_arrays import DeviceArrays
     from jointlight.image import TargetImage
     from jointlight.many.progress import Progress
     from jointlight.models import Model
@@ -244,20 +245,22 @@ class Template:
 
     # --- pixels ---------------------------------------------------------------------------
 
-    def read_images(self, given: Mapping[str, Any]) -> list[dict[str, Any]]:
+    def read_images(self, given: Mapping[str, Any], lent: DeviceArrays) -> list[dict[str, Any]]:
         """What the core needs of each image's stamps.
 
         Parameters
         ----------
         given : mapping
-            data, mask, psf, jacobian and the kinds of noise, as passed.
+            data, mask, psf, jacobian and the kinds of noise, on the host.
+        lent : DeviceArrays
+            Where those lie that came from a device.
 
         Returns
         -------
         list of dict
             As ``_core.fit_stamps`` takes them.
         """
-        stamps, self.noise_known = read_stamps(self.images, given, self.n, self.problems)
+        stamps, self.noise_known = read_stamps(self.images, given, self.n, self.problems, lent)
         return stamps
 
     # --- the fit --------------------------------------------------------------------------
