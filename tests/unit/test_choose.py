@@ -351,6 +351,22 @@ def test_a_device_that_does_not_start(
     assert "interrupted" not in results.status
 
 
+@pytest.mark.gpu
+@pytest.mark.parametrize("waking", [0.0, 1e9], ids=["tried", "not worth it"])
+def test_objects_on_a_device_for_real(
+    waking: float, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(choose, "SMALL_BATCH", 1)
+    monkeypatch.setattr(choose, "WAKING", waking)
+    template, arrays = given(400, rng)
+    alone = jl.fit_many(template, **arrays, backend="cpu")
+    dealt = jl.fit_many(template, **arrays, n_threads=1)
+    assert dealt.backend[0] == "cpu"
+    assert ("cuda" in dealt.backend) == (waking == 0.0)
+    assert list(dealt.status) == list(alone.status)
+    assert not np.any(np.abs((dealt.values - alone.values) / alone.errors)[alone.success] > 1e-6)
+
+
 # ---- devices --------------------------------------------------------------------------------
 
 

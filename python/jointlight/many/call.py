@@ -88,7 +88,10 @@ def fit_many(
         With a template: pixels, ``[n, h, w]``, or a list of 2-d arrays of any shapes. For several
         images a mapping from image name; None in a list is an object that is not on that image.
         Pixels that are NaN or masked do not count. float32 and float64 are read in place. The
-        stamp's middle is where the template's image has its own.
+        stamp's middle is where the template's image has its own. These, noise, masks, PSFs and
+        jacobians may lie on a device (``__cuda_array_interface__``, DLPack), for a backend there:
+        data in float64 are then used without a copy on the device, and so are weights that need
+        no change.
     variance, std, weight : float or array or list or mapping, optional
         The noise, as one of the three: a number, one an object (``[n]``), one plane ``[h, w]`` for
         all, or like `data`; lists may mix numbers and planes. Pixels without a positive number do
