@@ -108,8 +108,8 @@ void bind_device_array(py::module_& m) {
   py::class_<DeviceArray>(m, "DeviceArray",
                           "An array in a device's memory, for cupy.asarray, torch.as_tensor, "
                           "jax.numpy.from_dlpack and the like, without a copy.")
-      .def_property_readonly("shape",
-                             [](const DeviceArray& a) { return py::tuple(py::cast(a.shape)); })
+      .def_property_readonly(
+          "shape", [](const DeviceArray& a) { return py::tuple(py::cast(a.shape)); }, "Its shape.")
       .def_property_readonly("__cuda_array_interface__", &cuda_interface)
       .def("__dlpack_device__",
            [](const DeviceArray& a) { return py::make_tuple(a.device_type, a.device); })

@@ -25,9 +25,9 @@ __all__ = ["DEVICE_FAILED", "SceneSize", "Turns", "devices", "is_open", "scene_b
 CPU: Final = "cpu"
 
 SMALL_SCENE: Final = 1 << 20
-"""Pixels of all windows below which a scene is the CPU's. An evaluation takes it 7 to 20 ns a
-pixel, a fit some 20 evaluations: 0.3 s, what it takes to wake a device (driver, context, kernels).
-"""
+"""Pixels of all windows below which a scene is the CPU's. An evaluation takes one thread 7 to 20
+ns a pixel, a fit some 20 evaluations: 0.4 s at most, what it takes to wake a device (driver,
+context, kernels)."""
 
 SMALL_BATCH: Final = 1 << 23
 """Pixels of all objects below which many fits are the CPU's: 2000 stamps of 64 x 64, about a

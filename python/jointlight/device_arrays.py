@@ -30,6 +30,7 @@ __all__ = [
 TO_HOST: Final = "cupy.asnumpy(x), x.cpu().numpy() (torch) or numpy.asarray(x) (jax) brings it"
 """How a user gets an array to the host."""
 
+_OF_NUMPY: Final = (np.ndarray, list, tuple, str, int, float)  # looked at one by one, in long lists
 _CPU: Final = 1  # DLPack's number of the host's memory
 _ON_HOST: Final = (_CPU, 3)  # pinned memory too
 _CUDA: Final = (2, 13)  # managed memory too
@@ -56,7 +57,7 @@ def is_device_array(given: Any) -> bool:
 
 def _is_foreign(given: Any) -> bool:
     """Whether it is an array that NumPy does not read by itself, or that lies on a device."""
-    if isinstance(given, np.ndarray | list | tuple | str | int | float):
+    if isinstance(given, _OF_NUMPY):
         return False
     try:
         if hasattr(given, "__cuda_array_interface__"):

@@ -147,6 +147,26 @@ def test_what_has_to_be_converted_or_sent(change: Any, rng: np.random.Generator)
     assert np.abs(shift).max() < 1e-9
 
 
+@pytest.mark.parametrize("how", [Lent, Capsule])
+def test_arguments_that_are_no_pixels(how: Any, rng: np.random.Generator) -> None:
+    template, data = stamps(4, rng)
+
+    def given(there: Any) -> dict[str, Any]:
+        return {
+            "start": {"Re": there(np.linspace(1.8, 3.0, 4)), "n": 1.5},
+            "limits": {"n": (None, there(np.full(4, 7.0)))},
+            "jacobian": there(np.array([[-0.5, 0.0], [0.0, 0.5]])),
+            "std": [0.1, there(np.array(0.1)), 0.1, there(np.full((40, 40), 0.1))],
+        }
+
+    wanted = jl.fit_many(template, data=data, **given(np.array), backend=DEVICE)
+    found = jl.fit_many(template, data=how(data), **given(how), backend=DEVICE)
+    assert wanted.success.all()
+    assert_same(found, wanted)
+    with pytest.raises(InvalidInput, match=r"start\['Re'\].*on a device"):
+        jl.fit_many(template, data=data, start=given(how)["start"], backend="cpu")
+
+
 def test_psfs_and_several_images(rng: np.random.Generator) -> None:
     images = small_problem.images()[:2]
     template = small_problem.model(images)

@@ -88,10 +88,9 @@ def fit_many(
         With a template: pixels, ``[n, h, w]``, or a list of 2-d arrays of any shapes. For several
         images a mapping from image name; None in a list is an object that is not on that image.
         Pixels that are NaN or masked do not count. float32 and float64 are read in place. The
-        stamp's middle is where the template's image has its own. These, noise, masks, PSFs and
-        jacobians may lie on a device (``__cuda_array_interface__``, DLPack), for a backend there:
-        data in float64 are then used without a copy on the device, and so are weights that need
-        no change.
+        stamp's middle is where the template's image has its own. All arrays may lie on a device
+        (``__cuda_array_interface__``, DLPack), for a backend there: data in float64 are then used
+        without a copy on the device, and so are weights that need no change.
     variance, std, weight : float or array or list or mapping, optional
         The noise, as one of the three: a number, one an object (``[n]``), one plane ``[h, w]`` for
         all, or like `data`; lists may mix numbers and planes. Pixels without a positive number do
@@ -168,7 +167,7 @@ def fit_many(
     )  # fmt: skip
     _check(locals())
     if is_open(backend):
-        there = next((k for k in _PIXELS if holds_device_arrays(given[k])), None)
+        there = next((name for name in _ARRAYS if holds_device_arrays(given[name])), None)
         backend = backend if there is None else backend_of(there)
     how: dict[str, Any] = {
         "options": chosen.to_dict(),
@@ -262,7 +261,7 @@ def _fit_template(
     turns: Turns | None,
 ) -> ManyResults:
     lent = DeviceArrays(how["backend"])
-    given = {k: lent.on_host(k, one) if k in _PIXELS else one for k, one in given.items()}
+    given = {name: lent.on_host(name, one) for name, one in given.items()}
     data = given["data"]
     if isinstance(model, type) or data is None:
         raise InvalidInput(
