@@ -32,6 +32,7 @@ class BatchColumns {
     output.n_chi2 = add<int>("n_chi2", n);
     output.values = add<double>("values", offset[n]);
     output.variances = add<double>("variances", offset[n]);
+    output.moved = add<std::uint8_t>("moved", n);
     output.at_bound = add<std::uint8_t>("at_bound", offset[n]);
     output.degenerate = add<std::uint8_t>("degenerate", offset[n]);
     output.covariance = covariance ? add<double>("covariance", square[n]) : nullptr;
@@ -44,7 +45,6 @@ class BatchColumns {
     }
     columns_["messages"] = messages;
     columns_["device_failure"] = output.device_failure;
-    columns_["n_moved"] = output.n_moved;
     return columns_;
   }
 

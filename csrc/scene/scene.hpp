@@ -21,10 +21,18 @@
 
 namespace jointlight {
 
+// An image's pixels where they lie in a device's memory already: the caller's, who keeps them there
+// and as they are. What is null is sent. Where the weight is 0, data may be anything.
+struct DevicePixels {
+  int device = -1;  // -1: nowhere
+  const double *data = nullptr, *weight = nullptr;
+};
+
 struct ImageSpec {
   int width = 0, height = 0;
   std::vector<double> data, weight;  // [height][width]; weight 0 = pixel does not count
   Likelihood likelihood = Likelihood::gaussian;
+  DevicePixels on_device = {};  // the same numbers
 };
 
 struct TileSpec {

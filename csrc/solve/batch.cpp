@@ -243,8 +243,8 @@ std::size_t run_together(std::span<const std::size_t> order, std::span<const std
           });
         },
         [&] { batch.poll(0); });
-    first = last;
-    output.n_moved += report.n_moved;
+    const std::size_t begin = std::exchange(first, last);
+    for (const std::size_t k : report.moved) output.moved[order[begin + k]] = 1;
     std::vector<Evaluator*> working;
     for (std::size_t k = 0; k < evaluators.size(); ++k) {
       if (report.failures[k].empty()) working.push_back(evaluators[k]);
@@ -299,13 +299,13 @@ void run_batch(std::span<const std::int64_t> sizes, int n_threads,
                      [&](std::size_t a, std::size_t b) { return sizes[a] > sizes[b]; });
   }
   Batch batch(job, options, poll, output);
-  output.n_moved = 0;
+  std::fill(output.moved, output.moved + n, 0);
   output.device_failure.clear();
   std::span<const std::size_t> left = order;
   if (!evaluators.empty()) {
     left = left.subspan(run_together(order, sizes, n_threads,
                                      {evaluators.begin(), evaluators.end()}, batch, output));
-    output.n_moved += left.size();
+    for (const std::size_t i : left) output.moved[i] = 1;
   }
   parallel_for(
       static_cast<int>(left.size()), n_threads,

@@ -19,6 +19,7 @@ namespace {
 
 // One fit and what it waits for.
 struct Seat {
+  std::size_t number = 0;  // of the fit
   std::unique_ptr<Fiber> fiber;
   std::shared_ptr<const Scene> scene;  // null: none of its own to evaluate here
   bool asks = false, derivatives = false;
@@ -90,6 +91,7 @@ class Table {
 
   void add(const std::function<void(std::size_t, const SharedBackend&)>& fit, std::size_t k) {
     Seat& seat = *seats_.emplace_back(std::make_unique<Seat>());
+    seat.number = k;
     seat.fiber = std::make_unique<Fiber>([&fit, &seat, k] {
       fit(k, [&seat](std::size_t, std::shared_ptr<const Scene> scene) {
         seat.scene = std::move(scene);
@@ -112,7 +114,7 @@ class Table {
   }
 
   const std::string& failure() const { return failure_; }
-  std::size_t n_moved() const { return n_moved_; }
+  const std::vector<std::size_t>& moved() const { return moved_; }
 
  private:
   template <class Work>
@@ -206,7 +208,7 @@ class Table {
 
   void send_away(Seat& seat) {
     seat.alone = seat.ready = true;
-    ++n_moved_;
+    moved_.push_back(seat.number);
   }
 
   Evaluator& evaluator_;
@@ -218,7 +220,7 @@ class Table {
   std::vector<EvaluationRequest> requests_;
   double seconds_ = 0.0;  // that the host gave to this evaluation
   std::string failure_;
-  std::size_t n_moved_ = 0;
+  std::vector<std::size_t> moved_;
   bool begun_ = false;
 };
 
@@ -242,7 +244,7 @@ RoundsReport run_in_rounds(std::size_t n, int n_threads, std::span<Evaluator* co
   RoundsReport report;
   for (const Table& table : tables) {
     report.failures.push_back(table.failure());
-    report.n_moved += table.n_moved();
+    report.moved.insert(report.moved.end(), table.moved().begin(), table.moved().end());
   }
   return report;
 }

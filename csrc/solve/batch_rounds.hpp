@@ -20,7 +20,7 @@ using SharedBackend =
 
 struct RoundsReport {
   std::vector<std::string> failures;  // [evaluators] in its own words; empty: none
-  std::size_t n_moved = 0;            // fits that went on without their evaluator
+  std::vector<std::size_t> moved;     // fits that went on without their evaluator
 };
 
 // Calls fit(k, shared) for all k on n_threads; none may throw. Fits are dealt to the evaluators, of

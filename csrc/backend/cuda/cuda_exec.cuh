@@ -66,6 +66,12 @@ class CudaExec {
     if (n > 0) JL_CUDA_CHECK(cudaMemsetAsync(made.data(), 0, n * sizeof(T), stream_));
     return made;
   }
+  // One that may outlive the executor; its contents are undefined.
+  template <class T>
+  DeviceBuffer<T> lasting_buffer(std::size_t n) {
+    use();
+    return DeviceBuffer<T>(n);
+  }
   // Uploads from there, and downloads, run beside the host.
   template <class T>
   HostBuffer<T> host_buffer(std::size_t n) {
@@ -103,12 +109,21 @@ class CudaExec {
     JL_CUDA_CHECK(cudaMemcpyAsync(to, from, n * sizeof(T), cudaMemcpyDeviceToHost, stream_));
     JL_CUDA_CHECK(cudaStreamSynchronize(stream_));
   }
+  // Within the device.
+  template <class T>
+  void copy(T* to, const T* from, std::size_t n) {
+    if (n == 0) return;
+    use();
+    JL_CUDA_CHECK(cudaMemcpyAsync(to, from, n * sizeof(T), cudaMemcpyDeviceToDevice, stream_));
+  }
 
   // What was uploaded may change or go from here on.
   void settle() {
     use();
     JL_CUDA_CHECK(cudaStreamSynchronize(stream_));
   }
+
+  int device() const { return device_; }
 
   // body(outer, inner) for all outer < n_outer, inner < n_inner, in any order.
   template <class Body>
@@ -142,7 +157,7 @@ class CudaExec {
     JL_CUDA_CHECK(cudaGraphLaunch(graphs_.at(which), stream_));
   }
 
-  int device() const { return device_; }
+  static constexpr bool emulated = false;
   static const char* name() { return "cuda"; }
 
  private:

@@ -25,6 +25,11 @@ class DeviceBackend final : public Backend {
     engine_.sums().download_model(image, out);
   }
 
+  DeviceModel render_on_device(std::span<const TileState> states, int image) override {
+    evaluate(states, false);
+    return {exec_.device(), Exec::emulated, engine_.sums().keep_model(image)};
+  }
+
   void render_tile(std::span<const TileState> states, int tile, double* out) override {
     draw(states);
     engine_.project(tile, {states[static_cast<std::size_t>(tile)].value, n_lanes}, planes_);

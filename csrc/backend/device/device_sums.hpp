@@ -3,7 +3,9 @@
 #pragma once
 
 #include <algorithm>
+#include <memory>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "backend/cpu/thread_pool.hpp"
@@ -88,8 +90,24 @@ class DeviceSums {
     exec_.download(out, pixels_.data() + pixel_offset_[at(image)],
                    at(spec.width) * at(spec.height));
   }
+  // The same where it is, in memory of its own.
+  std::shared_ptr<double> keep_model(int image) {
+    const ImageSpec& spec = *plan_.images[at(image)].spec;
+    const std::size_t n = at(spec.width) * at(spec.height);
+    auto made = exec_.template lasting_buffer<double>(n);
+    const auto kept = std::make_shared<decltype(made)>(std::move(made));
+    exec_.copy(kept->data(), pixels_.data() + pixel_offset_[at(image)], n);
+    exec_.settle();
+    return {kept, kept->data()};
+  }
 
  private:
+  // Pixels on the host that go to place `first`.
+  struct HostPart {
+    const double* from;
+    std::size_t first, n;
+  };
+
   static std::size_t at(int i) { return static_cast<std::size_t>(i); }
 
   void place_images(DeviceArena<Exec>& arena, int n_threads) {
@@ -99,13 +117,24 @@ class DeviceSums {
       total += at(image.spec->width) * at(image.spec->height);
       most_pixels_ = std::max(most_pixels_, image.spec->width * image.spec->height);
     }
-    pixel_offset_.push_back(total);
     pixels_ = exec_.template buffer<double>(4 * total);  // model, w, w r, chi2
-    given_ = exec_.template buffer<double>(2 * total);   // data, weight
-    exec_.upload_made(given_.data(), given_.size(),
-                      [&](double* to, std::size_t begin, std::size_t end) {
-                        gather(to, begin, end, total, n_threads);
-                      });
+    // What is not there already: [images] data and weight, null where it is.
+    std::vector<HostPart> parts;
+    std::size_t n_given = 0;
+    for (const ImagePlan& image : plan_.images) {
+      const DevicePixels there = pixels_there(*image.spec);
+      const auto add = [&](const double* device, const std::vector<double>& host) {
+        const std::size_t n = device == nullptr ? host.size() : 0;
+        parts.push_back({host.data(), n_given, n});
+        n_given += n;
+      };
+      add(there.data, image.spec->data);
+      add(there.weight, image.spec->weight);
+    }
+    given_ = exec_.template buffer<double>(n_given);
+    exec_.upload_made(given_.data(), n_given, [&](double* to, std::size_t begin, std::size_t end) {
+      gather(parts, to, begin, end, n_threads);
+    });
     std::vector<DeviceImage> images;
     for (std::size_t i = 0; i < plan_.images.size(); ++i) {
       const ImagePlan& plan = plan_.images[i];
@@ -113,8 +142,10 @@ class DeviceSums {
       image.width = plan.spec->width;
       image.height = plan.spec->height;
       image.likelihood = plan.spec->likelihood;
-      image.data = given_.data() + pixel_offset_[i];
-      image.weight = image.data + total;
+      const DevicePixels there = pixels_there(*plan.spec);
+      image.data = there.data != nullptr ? there.data : given_.data() + parts[2 * i].first;
+      image.weight =
+          there.weight != nullptr ? there.weight : given_.data() + parts[2 * i + 1].first;
       image.model = pixels_.data() + pixel_offset_[i];
       image.w = image.model + total;
       image.wr = image.w + total;
@@ -126,30 +157,32 @@ class DeviceSums {
     images_ = arena.put_once(images.data(), images.size());
   }
 
-  // Numbers [begin, end) of all images' data and then all their weights.
-  void gather(double* to, std::size_t begin, std::size_t end, std::size_t total,
-              int n_threads) const {
-    const std::size_t n_images = plan_.images.size();
+  // Numbers [begin, end) of all parts, one after the other.
+  static void gather(const std::vector<HostPart>& parts, double* to, std::size_t begin,
+                     std::size_t end, int n_threads) {
     const auto copy = [&](int k, int) {
-      const bool weight = at(k) >= n_images;
-      const std::size_t i = at(k) - (weight ? n_images : 0);
-      const std::size_t first = pixel_offset_[i] + (weight ? total : 0);
-      const std::size_t last = pixel_offset_[i + 1] + (weight ? total : 0);
-      const std::size_t low = std::max(first, begin), high = std::min(last, end);
-      if (low >= high) return;
-      const ImageSpec& spec = *plan_.images[i].spec;
-      const double* from = (weight ? spec.weight : spec.data).data();
-      std::copy(from + (low - first), from + (high - first), to + (low - begin));
+      const HostPart& part = parts[at(k)];
+      const std::size_t low = std::max(part.first, begin);
+      const std::size_t high = std::min(part.first + part.n, end);
+      if (low < high) {
+        std::copy(part.from + (low - part.first), part.from + (high - part.first),
+                  to + (low - begin));
+      }
     };
-    parallel_for(static_cast<int>(2 * n_images), n_threads, copy);
+    parallel_for(static_cast<int>(parts.size()), n_threads, copy);
+  }
+
+  // The image's pixels if they are on this device already.
+  DevicePixels pixels_there(const ImageSpec& spec) const {
+    return spec.on_device.device == exec_.device() ? spec.on_device : DevicePixels{};
   }
 
   Exec& exec_;
   const DevicePlan& plan_;
   std::size_t n_pairs_;
   int n_images_ = 0, n_pieces_ = 0, n_listed_pairs_ = 0, most_pixels_ = 0;
-  std::vector<int> host_list_;             // images, then pieces, then pairs
-  std::vector<std::size_t> pixel_offset_;  // [images + 1]
+  std::vector<int> host_list_;  // images, then pieces, then pairs
+  std::vector<std::size_t> pixel_offset_;
   const DeviceImage* images_ = nullptr;
   const PairPiece* pieces_ = nullptr;
   const int *piece_start_ = nullptr, *run_start_ = nullptr;

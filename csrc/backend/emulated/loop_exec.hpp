@@ -37,6 +37,10 @@ class LoopExec {
     return Buffer<T>(n);
   }
   template <class T>
+  Buffer<T> lasting_buffer(std::size_t n) {
+    return Buffer<T>(n);
+  }
+  template <class T>
   void upload(T* to, const T* from, std::size_t n) {
     if (n > 0) std::memcpy(static_cast<void*>(to), from, n * sizeof(T));
   }
@@ -49,6 +53,10 @@ class LoopExec {
   template <class T, class Make>
   void upload_made(T* to, std::size_t n, const Make& make) {
     if (n > 0) make(to, std::size_t{0}, n);
+  }
+  template <class T>
+  void copy(T* to, const T* from, std::size_t n) {
+    download(to, from, n);
   }
 
   void settle() {}
@@ -67,6 +75,7 @@ class LoopExec {
     work();
   }
 
+  static constexpr bool emulated = true;
   static const char* name() { return "cuda-emulated"; }
 };
 
