@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "backend/cuda/memory.cuh"
+#include "backend/cuda/streams.cuh"
 #include "backend/device/memory_pool.hpp"
 
 namespace jointlight::cuda {
@@ -31,13 +32,13 @@ class CudaExec {
         memory_(std::make_unique<DevicePool>()),
         host_memory_(std::make_unique<HostPool>()) {
     use();
-    JL_CUDA_CHECK(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking));
+    streams_ = std::make_unique<Branches>();
   }
   CudaExec(CudaExec&& other) noexcept
       : device_(other.device_),
-        stream_(std::exchange(other.stream_, nullptr)),
         memory_(std::move(other.memory_)),
         host_memory_(std::move(other.host_memory_)),
+        streams_(std::move(other.streams_)),
         graphs_(std::move(other.graphs_)) {
     other.graphs_.clear();
   }
@@ -45,11 +46,9 @@ class CudaExec {
   CudaExec& operator=(const CudaExec&) = delete;
   CudaExec& operator=(CudaExec&&) = delete;
   ~CudaExec() {
-    if (stream_ == nullptr) return;
+    if (!streams_) return;
     cudaSetDevice(device_);
-    cudaStreamSynchronize(stream_);  // its memory goes next
     for (const auto& [which, graph] : graphs_) cudaGraphExecDestroy(graph);
-    cudaStreamDestroy(stream_);
   }
 
   // Used again by this executor's later buffers, in the order of its stream.
@@ -63,7 +62,7 @@ class CudaExec {
   Buffer<T> buffer(std::size_t n) {
     use();
     Buffer<T> made(*memory_, n);
-    if (n > 0) JL_CUDA_CHECK(cudaMemsetAsync(made.data(), 0, n * sizeof(T), stream_));
+    if (n > 0) JL_CUDA_CHECK(cudaMemsetAsync(made.data(), 0, n * sizeof(T), streams_->main()));
     return made;
   }
   // One that may outlive the executor; its contents are undefined.
@@ -92,7 +91,7 @@ class CudaExec {
       sent[half].wait();
       make(halves[half].data(), begin, end);
       upload(to + begin, halves[half].data(), end - begin);
-      sent[half].record(stream_);
+      sent[half].record(streams_->main());
     }
     for (const Event& event : sent) event.wait();
   }
@@ -100,27 +99,30 @@ class CudaExec {
   void upload(T* to, const T* from, std::size_t n) {
     if (n == 0) return;
     use();
-    JL_CUDA_CHECK(cudaMemcpyAsync(to, from, n * sizeof(T), cudaMemcpyHostToDevice, stream_));
+    JL_CUDA_CHECK(
+        cudaMemcpyAsync(to, from, n * sizeof(T), cudaMemcpyHostToDevice, streams_->main()));
   }
   template <class T>
   void download(T* to, const T* from, std::size_t n) {
     if (n == 0) return;
     use();
-    JL_CUDA_CHECK(cudaMemcpyAsync(to, from, n * sizeof(T), cudaMemcpyDeviceToHost, stream_));
-    JL_CUDA_CHECK(cudaStreamSynchronize(stream_));
+    JL_CUDA_CHECK(
+        cudaMemcpyAsync(to, from, n * sizeof(T), cudaMemcpyDeviceToHost, streams_->main()));
+    JL_CUDA_CHECK(cudaStreamSynchronize(streams_->main()));
   }
   // Within the device.
   template <class T>
   void copy(T* to, const T* from, std::size_t n) {
     if (n == 0) return;
     use();
-    JL_CUDA_CHECK(cudaMemcpyAsync(to, from, n * sizeof(T), cudaMemcpyDeviceToDevice, stream_));
+    JL_CUDA_CHECK(
+        cudaMemcpyAsync(to, from, n * sizeof(T), cudaMemcpyDeviceToDevice, streams_->main()));
   }
 
   // What was uploaded may change or go from here on.
   void settle() {
     use();
-    JL_CUDA_CHECK(cudaStreamSynchronize(stream_));
+    JL_CUDA_CHECK(cudaStreamSynchronize(streams_->main()));
   }
 
   int device() const { return device_; }
@@ -135,9 +137,22 @@ class CudaExec {
     const auto blocks = static_cast<unsigned>((n_inner + threads - 1) / threads);
     for (int first = 0; first < n_outer; first += most) {
       const dim3 grid(blocks, static_cast<unsigned>(std::min(most, n_outer - first)));
-      run_body<<<grid, static_cast<unsigned>(threads), 0, stream_>>>(body, first, n_inner);
+      run_body<<<grid, static_cast<unsigned>(threads), 0, streams_->current()>>>(body, first,
+                                                                                 n_inner);
       JL_CUDA_CHECK(cudaGetLastError());
     }
+  }
+
+  // What run() launches after on_branch(k), k < n, may run beside that of other branches, until all
+  // of them join.
+  void fork(int n) {
+    use();
+    streams_->fork(n);
+  }
+  void on_branch(int k) { streams_->choose(k); }
+  void join() {
+    use();
+    streams_->join();
   }
 
   // What `work` launches, recorded the first time as a graph and launched whole from then on. It
@@ -154,7 +169,7 @@ class CudaExec {
         throw;
       }
     }
-    JL_CUDA_CHECK(cudaGraphLaunch(graphs_.at(which), stream_));
+    JL_CUDA_CHECK(cudaGraphLaunch(graphs_.at(which), streams_->main()));
   }
 
   static constexpr bool emulated = false;
@@ -164,15 +179,15 @@ class CudaExec {
   template <class Work>
   cudaGraphExec_t record(const Work& work) {
     cudaGraph_t graph = nullptr;
-    JL_CUDA_CHECK(cudaStreamBeginCapture(stream_, cudaStreamCaptureModeThreadLocal));
+    JL_CUDA_CHECK(cudaStreamBeginCapture(streams_->main(), cudaStreamCaptureModeThreadLocal));
     try {
       work();
     } catch (...) {  // the stream must leave its recording
-      if (cudaStreamEndCapture(stream_, &graph) == cudaSuccess) cudaGraphDestroy(graph);
+      if (cudaStreamEndCapture(streams_->main(), &graph) == cudaSuccess) cudaGraphDestroy(graph);
       cudaGetLastError();
       throw;
     }
-    JL_CUDA_CHECK(cudaStreamEndCapture(stream_, &graph));
+    JL_CUDA_CHECK(cudaStreamEndCapture(streams_->main(), &graph));
     cudaGraphExec_t made = nullptr;
     const cudaError_t code = cudaGraphInstantiate(&made, graph, 0);
     cudaGraphDestroy(graph);
@@ -184,9 +199,9 @@ class CudaExec {
   void use() const { JL_CUDA_CHECK(cudaSetDevice(device_)); }
 
   int device_;
-  cudaStream_t stream_ = nullptr;
   std::unique_ptr<DevicePool> memory_;
   std::unique_ptr<HostPool> host_memory_;
+  std::unique_ptr<Branches> streams_;  // ends before its memory goes
   std::map<int, cudaGraphExec_t> graphs_;
 };
 

@@ -96,20 +96,4 @@ struct PinnedMemory {
   }
 };
 
-// A point in a stream that the host can wait for.
-class Event {
- public:
-  Event() { JL_CUDA_CHECK(cudaEventCreateWithFlags(&event_, cudaEventDisableTiming)); }
-  ~Event() { cudaEventDestroy(event_); }
-  Event(const Event&) = delete;
-  Event& operator=(const Event&) = delete;
-
-  void record(cudaStream_t stream) { JL_CUDA_CHECK(cudaEventRecord(event_, stream)); }
-  // Nothing to wait for where nothing was recorded.
-  void wait() const { JL_CUDA_CHECK(cudaEventSynchronize(event_)); }
-
- private:
-  cudaEvent_t event_ = nullptr;
-};
-
 }  // namespace jointlight::cuda

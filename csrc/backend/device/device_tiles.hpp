@@ -135,25 +135,20 @@ class DeviceTiles {
 
   // `most_intervals`: at least that of the states.
   void draw(int most_intervals) {
+    const int n_branches =
+        side_by_side_ ? std::min<int>(most_branches, static_cast<int>(plan_.groups.size())) : 1;
+    exec_.fork(n_branches);
     for (const Portion& portion : portions_) {
-      const GroupPlan& plan = plan_.groups[portion.group];
-      exec_.run(portion.tiles.n_tiles, 1,
-                AssignBody{tiles_, portion.tiles, scratch_.data(), plan.scratch_layout()});
-      if (plan.renderer == Renderer::pixel) {
-        draw_pixels(plan, portion.tiles);
-        continue;
-      }
-      if (makes_tables(plan)) make_tables(plan, portion.tiles, most_intervals);
-      if (is_mixed(plan)) {
-        draw_portion<double, 1>(portion);
-        draw_portion<float, n_lanes>(portion);
-      } else {
-        draw_portion<double, n_lanes>(portion);
-      }
+      exec_.on_branch(static_cast<int>(portion.group) % n_branches);
+      draw_portion(portion, most_intervals);
     }
+    exec_.join();
   }
 
  private:
+  // Groups that are drawn at the same time where each has memory of its own.
+  static constexpr int most_branches = 4;
+
   // Some tiles of a group.
   struct Portion {
     std::size_t group = 0;
@@ -161,6 +156,16 @@ class DeviceTiles {
   };
 
   static std::size_t at(int i) { return static_cast<std::size_t>(i); }
+
+  // Memory on the way to lanes: bytes of spectra, and doubles.
+  struct WorkShare {
+    std::size_t spectra = 0, doubles = 0;
+    std::size_t bytes() const { return spectra + doubles * sizeof(double); }
+  };
+  struct Work {
+    std::byte* spectra;
+    double* scratch;
+  };
 
   static constexpr std::size_t row = TransformGrid::interval_size;
 
@@ -214,8 +219,9 @@ class DeviceTiles {
 
   // How many tiles of each group are drawn together, and memory for any portion.
   void plan_work() {
-    std::size_t spectra = 0, doubles = 0;
     DeviceTransforms<Exec>& transforms = DeviceTransforms<Exec>::shared(exec_.device());
+    std::vector<WorkShare> own;  // of each group
+    WorkShare sum, largest;
     for (const GroupPlan& group : plan_.groups) {
       const std::size_t lane = is_mixed(group) ? sizeof(float) : sizeof(double);
       const std::size_t spectrum = group.spectrum_size() * n_lanes * 2 * lane;
@@ -224,17 +230,29 @@ class DeviceTiles {
       const std::size_t n = std::clamp<std::size_t>(
           work_bytes_ / bytes, 1, std::min(most, std::max<std::size_t>(group.tiles.size(), 1)));
       together_.push_back(n);
+      own.push_back({2 * n * spectrum, n * group.scratch_size()});
+      sum.spectra += own.back().spectra;
+      sum.doubles += own.back().doubles;
+      largest.spectra = std::max(largest.spectra, own.back().spectra);
+      largest.doubles = std::max(largest.doubles, own.back().doubles);
       const TileView& view = plan_.views[at(group.tiles[0])];
       ffts_.emplace_back(on_device(view.fft_x), on_device(view.fft_y));
-      spectra = std::max(spectra, 2 * n * spectrum);
-      doubles = std::max(doubles, n * group.scratch_size());
       if (group.renderer == Renderer::pixel && rule_ == nullptr) {
         rule_ = arena_.put_once(&gauss_legendre, 1);
       }
       if (makes_tables(group)) transforms_[group.profile] = transforms.of(group.profile);
     }
-    spectra_ = exec_.template buffer<std::byte>(spectra);
-    scratch_ = exec_.template buffer<double>(doubles);
+    side_by_side_ = sum.bytes() <= work_bytes_;
+    const WorkShare all = side_by_side_ ? sum : largest;
+    spectra_ = exec_.template buffer<std::byte>(all.spectra);
+    scratch_ = exec_.template buffer<double>(all.doubles);
+    WorkShare before;
+    for (const WorkShare& share : own) {
+      work_of_.push_back({spectra_.data() + before.spectra, scratch_.data() + before.doubles});
+      if (!side_by_side_) continue;
+      before.spectra += share.spectra;
+      before.doubles += share.doubles;
+    }
   }
 
   FftView on_device(FftView view) {
@@ -312,13 +330,31 @@ class DeviceTiles {
     exec_.run(group.n_tiles, most_intervals, RadialTableBody{tiles_, states_, group});
   }
 
+  void draw_portion(const Portion& portion, int most_intervals) {
+    const GroupPlan& plan = plan_.groups[portion.group];
+    double* scratch = work_of_[portion.group].scratch;
+    exec_.run(portion.tiles.n_tiles, 1,
+              AssignBody{tiles_, portion.tiles, scratch, plan.scratch_layout()});
+    if (plan.renderer == Renderer::pixel) {
+      draw_pixels(plan, portion.tiles);
+      return;
+    }
+    if (makes_tables(plan)) make_tables(plan, portion.tiles, most_intervals);
+    if (is_mixed(plan)) {
+      draw_box<double, 1>(portion);
+      draw_box<float, n_lanes>(portion);
+    } else {
+      draw_box<double, n_lanes>(portion);
+    }
+  }
+
   template <class Real, int lanes>
-  void draw_portion(const Portion& portion) {
+  void draw_box(const Portion& portion) {
     const GroupPlan& plan = plan_.groups[portion.group];
     const DeviceGroup& group = portion.tiles;
     const int n = group.n_tiles;
     const std::size_t per_tile = plan.spectrum_size() * at(lanes);
-    auto* spectrum = reinterpret_cast<Complex<Real>*>(spectra_.data());
+    auto* spectrum = reinterpret_cast<Complex<Real>*>(work_of_[portion.group].spectra);
     auto* other = spectrum + per_tile * at(n);
     const TileState* states = states_;
     exec_.run(n, plan.n_runs + plan.n_phases, PhaseBody{tiles_, states, group, plan.n_runs});
@@ -422,6 +458,8 @@ class DeviceTiles {
   std::vector<int> group_of_;                      // [tiles] -1: a sky
   std::vector<std::vector<int>> selected_;         // [groups]
   std::vector<std::size_t> together_;              // [groups] tiles of a portion
+  std::vector<Work> work_of_;                      // [groups] memory of a portion
+  bool side_by_side_ = false;                      // each group has memory of its own
   std::vector<std::pair<FftView, FftView>> ffts_;  // [groups] x, y; twiddles are the device's
   std::map<int, TransformView> transforms_;        // by profile
   std::map<const void*, std::vector<SpectrumRun>> moved_runs_;

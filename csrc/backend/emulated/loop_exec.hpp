@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstring>
+#include <functional>
 #include <vector>
 
 namespace jointlight {
@@ -65,8 +66,28 @@ class LoopExec {
   // body(outer, inner) for all outer < n_outer, inner < n_inner, in any order.
   template <class Body>
   void run(int n_outer, int n_inner, const Body& body) {
-    for (int outer = 0; outer < n_outer; ++outer) {
-      for (int inner = 0; inner < n_inner; ++inner) body(outer, inner);
+    if (!branches_.empty()) {
+      branches_[branch_].push_back([=] { loop(n_outer, n_inner, body); });
+    } else {
+      loop(n_outer, n_inner, body);
+    }
+  }
+
+  // Branches take turns, the last one first: as far apart as a device may run them.
+  void fork(int n) { branches_.resize(n > 1 ? static_cast<std::size_t>(n) : 0); }
+  void on_branch(int k) { branch_ = static_cast<std::size_t>(k); }
+  void join() {
+    std::vector<std::vector<std::function<void()>>> branches;
+    branches.swap(branches_);
+    branch_ = 0;
+    bool any = true;
+    for (std::size_t step = 0; any; ++step) {
+      any = false;
+      for (std::size_t k = branches.size(); k-- > 0;) {
+        if (step >= branches[k].size()) continue;
+        branches[k][step]();
+        any = true;
+      }
     }
   }
 
@@ -77,6 +98,17 @@ class LoopExec {
 
   static constexpr bool emulated = true;
   static const char* name() { return "cuda-emulated"; }
+
+ private:
+  template <class Body>
+  static void loop(int n_outer, int n_inner, const Body& body) {
+    for (int outer = 0; outer < n_outer; ++outer) {
+      for (int inner = 0; inner < n_inner; ++inner) body(outer, inner);
+    }
+  }
+
+  std::vector<std::vector<std::function<void()>>> branches_;  // what they have yet to do
+  std::size_t branch_ = 0;
 };
 
 }  // namespace jointlight
