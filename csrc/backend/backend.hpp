@@ -6,12 +6,20 @@
 
 #include <memory>
 #include <span>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
 #include "scene/scene.hpp"
 
 namespace jointlight {
+
+// An image in the memory of a device.
+struct DeviceModel {
+  int device = -1;
+  bool emulated = false;           // its memory is the host's
+  std::shared_ptr<double> pixels;  // [height][width]
+};
 
 // J^T W J and J^T W r in lane space.
 struct LaneSums {
@@ -26,6 +34,10 @@ class Backend {
 
   // Model image [height][width].
   virtual void render(std::span<const TileState> states, int image, double* out) = 0;
+  // The same, left on the device; throws std::invalid_argument where there is none.
+  virtual DeviceModel render_on_device(std::span<const TileState> /*states*/, int /*image*/) {
+    throw std::invalid_argument("this backend has no device");
+  }
   // One tile alone: out [height][width] of its window.
   virtual void render_tile(std::span<const TileState> states, int tile, double* out) = 0;
   // Sums of one tile's lanes: planes[k][y * stride + x] += weights[k] . lanes, (x, y) in its
@@ -34,6 +46,8 @@ class Backend {
                        std::span<double* const> planes, std::size_t stride) = 0;
   virtual void chi2(std::span<const TileState> states, std::span<double> per_tile) = 0;
   virtual void linearize(std::span<const TileState> states, LaneSums& sums) = 0;
+  // Which tables it wants in the states.
+  virtual Tables tables() const { return Tables::made; }
   virtual std::string describe() const = 0;
 };
 

@@ -23,10 +23,11 @@ class Evaluator {
  public:
   virtual ~Evaluator() = default;
 
-  // Pixels of all images of the scenes that it takes at a time.
+  // Pixels of all images that are enough to keep it busy.
   virtual std::size_t capacity() const = 0;
-  // The scenes must live until the next call.
-  virtual void plan(std::span<const Scene* const> scenes) = 0;
+  // Takes as many of the scenes as its memory holds, from the first on, and says how many: 0 if the
+  // first is too large. They must live until the next call. n_threads: of the host's, to help.
+  virtual std::size_t plan(std::span<const Scene* const> scenes, int n_threads) = 0;
   // At most one request a scene; states and sums must stay where they are until finish(). Returns
   // before the work is done where something else can do it.
   virtual void start(std::span<const EvaluationRequest> requests) = 0;

@@ -5,6 +5,7 @@
 #include <ucontext.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <cstdint>
 #include <new>
 #include <utility>
@@ -40,6 +41,7 @@ struct Fiber::State {
   void* memory = nullptr;  // one page that faults, then the stack
   std::size_t page = 0, size = 0;
   bool begun = false, done = false;
+  double worked = 0.0, waited = 0.0;  // seconds
   StackNote own_note, caller_note;
   const void* caller_bottom = nullptr;
   std::size_t caller_size = 0;
@@ -98,8 +100,9 @@ Fiber::Fiber(std::function<void()> body, std::size_t stack_bytes) : state_(new S
 
 Fiber::~Fiber() { munmap(state_->memory, state_->page + state_->size); }
 
-void Fiber::resume() {
+void Fiber::resume(double worked) {
   State& s = *state_;
+  s.worked = worked;
   if (!s.begun) s.prepare();
   void* before = exchange_running(&s);
   s.caller_note.leave(s.stack(), s.size);
@@ -112,9 +115,18 @@ bool Fiber::done() const { return state_->done; }
 
 void Fiber::wait() {
   auto& s = *static_cast<State*>(exchange_running(nullptr));
+  const auto since = std::chrono::steady_clock::now();
   s.own_note.leave(s.caller_bottom, s.caller_size);
   swapcontext(&s.own, &s.caller);
   s.own_note.arrive(&s.caller_bottom, &s.caller_size);
+  const std::chrono::duration<double> away = std::chrono::steady_clock::now() - since;
+  s.waited += away.count() - s.worked;
+}
+
+double Fiber::waited() {
+  void* state = exchange_running(nullptr);
+  exchange_running(state);
+  return state == nullptr ? 0.0 : static_cast<State*>(state)->waited;
 }
 
 bool Fiber::inside() {

@@ -20,12 +20,16 @@ class Fiber {
   Fiber(const Fiber&) = delete;
   Fiber& operator=(const Fiber&) = delete;
 
-  // Runs the body until it waits or ends. Any thread may, one at a time.
-  void resume();
+  // Runs the body until it waits or ends. Any thread may, one at a time. `worked`: seconds that
+  // others have worked for it while it waited.
+  void resume(double worked = 0.0);
   bool done() const;
 
   // Called from within a body: returns to whoever resumed it. No exception may be in flight.
   static void wait();
+  // Seconds that the body from which it is called has waited while nobody worked for it; 0 where
+  // none is running.
+  static double waited();
   // Whether a body is running in this thread.
   static bool inside();
 

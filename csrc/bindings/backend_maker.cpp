@@ -15,16 +15,19 @@ namespace {
 
 std::atomic<const CudaMaker*> cuda_maker{nullptr};
 
-// N of "cuda:N", 0 of "cuda", -1 of anything else.
-int cuda_device(std::string_view name) {
-  if (!name.starts_with("cuda")) return -1;
-  if (name == "cuda") return 0;
-  if (name[4] != ':') return -1;
-  int device = -1;
+constexpr std::string_view emulated = "cuda-emulated";
+
+// N of a name that is `prefix` and N, else -1.
+int number_after(std::string_view prefix, std::string_view name) {
+  if (!name.starts_with(prefix)) return -1;
+  int n = -1;
   const char* end = name.data() + name.size();
-  const auto [stop, error] = std::from_chars(name.data() + 5, end, device);
-  return error == std::errc() && stop == end ? device : -1;
+  const auto [stop, error] = std::from_chars(name.data() + prefix.size(), end, n);
+  return error == std::errc() && stop == end ? n : -1;
 }
+
+// N of "cuda:N", 0 of "cuda", -1 of anything else.
+int cuda_device(std::string_view name) { return name == "cuda" ? 0 : number_after("cuda:", name); }
 
 std::pair<CudaMaker, int> checked_cuda(const std::string& name) {
   const int device = cuda_device(name);
@@ -67,7 +70,7 @@ BackendMaker backend_maker(const std::string& name, int n_threads, std::size_t m
       return make_cpu_backend(std::move(scene), n_threads, memory_bytes);
     };
   }
-  if (name == "cuda-emulated") {
+  if (name.starts_with(emulated)) {
     return
         [](std::shared_ptr<const Scene> scene) { return make_emulated_backend(std::move(scene)); };
   }
@@ -81,8 +84,13 @@ std::vector<std::unique_ptr<Evaluator>> make_evaluators(const std::string& name)
   std::vector<std::unique_ptr<Evaluator>> made;
   if (name == "cpu") return made;
   constexpr int each = 2;
-  if (name == "cuda-emulated") {
+  if (name == emulated) {
     for (int k = 0; k < each; ++k) made.push_back(make_emulated_evaluator());
+    return made;
+  }
+  // One after the other fails.
+  if (const int n = number_after("cuda-emulated-until-", name); n > 0) {
+    for (int k = 1; k <= each; ++k) made.push_back(make_failing_evaluator(k * n));
     return made;
   }
   const auto [make, device] = checked_cuda(name);

@@ -32,6 +32,7 @@ class BatchColumns {
     output.n_chi2 = add<int>("n_chi2", n);
     output.values = add<double>("values", offset[n]);
     output.variances = add<double>("variances", offset[n]);
+    output.moved = add<std::uint8_t>("moved", n);
     output.at_bound = add<std::uint8_t>("at_bound", offset[n]);
     output.degenerate = add<std::uint8_t>("degenerate", offset[n]);
     output.covariance = covariance ? add<double>("covariance", square[n]) : nullptr;
@@ -43,6 +44,7 @@ class BatchColumns {
       if (!output.messages[i].empty()) messages[py::int_(i)] = output.messages[i];
     }
     columns_["messages"] = messages;
+    columns_["device_failure"] = output.device_failure;
     return columns_;
   }
 

@@ -2,6 +2,7 @@
 // Scene: evaluation and fitting. The GIL is released around every core call.
 #include "bindings/backend_maker.hpp"
 #include "bindings/bindings.hpp"
+#include "bindings/device_array.hpp"
 #include "bindings/scene_handle.hpp"
 
 namespace jointlight {
@@ -46,6 +47,15 @@ Array render(SceneHandle& handle, const Array& v, int image) {
   double* target = out.mutable_data();
   handle.evaluate(x, [&](SceneProblem& problem) { problem.render(x, image, target); });
   return out;
+}
+
+DeviceArray render_on_device(SceneHandle& handle, const Array& v, int image) {
+  const auto x = checked(handle, v);
+  const auto scene = handle.scene();
+  const ImageSpec& spec = checked_image(*scene, image);
+  DeviceModel model;
+  handle.evaluate(x, [&](SceneProblem& problem) { model = problem.render_on_device(x, image); });
+  return device_array(model, {spec.height, spec.width});
 }
 
 py::list render_tiles(SceneHandle& handle, const Array& v, const IntArray& tiles) {
@@ -122,6 +132,7 @@ py::tuple model_and_jacobian(SceneHandle& handle, const Array& v, int image) {
 void bind_scene(py::module_& m) {
   py::class_<SceneHandle>(m, "Scene", "A compiled problem; safe to use from many threads.")
       .def("render", &render, py::arg("v"), py::arg("image"))
+      .def("render_on_device", &render_on_device, py::arg("v"), py::arg("image"))
       .def("render_tiles", &render_tiles, py::arg("v"), py::arg("tiles"))
       .def("chi2", &chi2, py::arg("v"))
       .def("linearize", &linearize, py::arg("v"))

@@ -11,5 +11,6 @@ void bind_builder(pybind11::module_& m);
 void bind_stages(pybind11::module_& m);
 void bind_backends(pybind11::module_& m);
 void bind_batch(pybind11::module_& m);
+void bind_device_array(pybind11::module_& m);
 
 }  // namespace jointlight

@@ -17,4 +17,5 @@ PYBIND11_MODULE(_core, m, pybind11::mod_gil_not_used()) {
   jointlight::bind_stages(m);
   jointlight::bind_backends(m);
   jointlight::bind_batch(m);
+  jointlight::bind_device_array(m);
 }

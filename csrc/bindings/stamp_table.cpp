@@ -116,6 +116,7 @@ void StampTable::read(std::size_t image, const py::dict& given) {
       stamp.noise = plane.values;
     });
   }
+  read_addresses(image, given);
   each(planes("mask", given["mask"], n_, kept_), [](Stamp& stamp, const Plane& plane) {
     same_shape("mask", plane, stamp);
     stamp.mask = static_cast<const std::uint8_t*>(plane.values.data);
@@ -126,6 +127,23 @@ void StampTable::read(std::size_t image, const py::dict& given) {
     require(fits, "psf_pixels has shape (", plane.height, ", ", plane.width, "), not the PSF's");
     stamp.psf_pixels = plane.values;
   });
+}
+
+void StampTable::read_addresses(std::size_t image, const py::dict& given) {
+  const int device = py::cast<int>(given["device"]);
+  if (device < 0) return;
+  const auto read = [&](const char* name, const double* DevicePixels::* member) {
+    if (given[name].is_none()) return;
+    const auto at = py::cast<py::array_t<std::uint64_t, py::array::c_style>>(given[name]);
+    check_shape(name, at, {static_cast<py::ssize_t>(n_)});
+    for (std::size_t k = 0; k < n_; ++k) {
+      DevicePixels& there = stamps_[k * n_images_ + image].on_device;
+      there.device = device;
+      there.*member = reinterpret_cast<const double*>(at.data()[k]);
+    }
+  };
+  read("pixels_at", &DevicePixels::data);
+  read("noise_at", &DevicePixels::weight);
 }
 
 }  // namespace jointlight

@@ -16,6 +16,8 @@ class StampTable {
   //   kind: "weight", "variance" or "std";
   //   noise: None, array [n] of one number each, or like pixels
   //   mask: None, or like pixels, of bool
+  //   device: -1, or the device that has pixels, or noise given as weights, too; pixels_at,
+  //   noise_at: None, or array [n] of the addresses there, 0 = none
   //   psfs: None or a SceneBuilder with PSFs; psf: array [n], which of them, -1 = the template's
   //   psf_pixels: None, or samples in place of those of the PSF, like pixels
   //   jacobian: None or array [n, 2, 2]
@@ -27,6 +29,7 @@ class StampTable {
 
  private:
   void read(std::size_t image, const py::dict& given);
+  void read_addresses(std::size_t image, const py::dict& given);
 
   std::size_t n_, n_images_;
   std::vector<Stamp> stamps_;     // [n][n_images]

@@ -43,7 +43,24 @@ PlaceView Scene::place_view(std::size_t index) const {
   return place;
 }
 
-void Scene::place_tiles(const ParameterState& parameters, bool internal,
+void Scene::make_table(std::size_t tile, TileState& state, AlignedBuffer<double>& memory) const {
+  const PlaceView& view = place_views_[tile];
+  const int profile = view.geometry.profile;
+  double low, high;
+  table_limits(view, state, low, high);
+  const std::size_t far_size = TransformTable::size(low, high);
+  const std::size_t needed = far_size + (view.in_parts() ? CoreGrid::table_size : 0);
+  if (memory.size() < needed) memory.resize(needed + needed / 8);
+  transform_table(profile).fill(state.shape, low, high, memory.data(), state.table);
+  const ProfileInfo& info = profile_registry()[at(profile)];
+  if (view.in_parts()) {
+    fill_core_table(info, state.shape, state.taper, memory.data() + far_size, state.table);
+  } else {
+    info.copy_tail(view.box_x, view.box_y, state);
+  }
+}
+
+void Scene::place_tiles(const ParameterState& parameters, bool internal, Tables tables,
                         std::vector<TileState>& states, std::vector<Chain>& chains,
                         std::vector<TilePlace>& places) const {
   const StageClock clock(Stage::place);
@@ -62,18 +79,13 @@ void Scene::place_tiles(const ParameterState& parameters, bool internal,
     place.known = true;
     place_tile(view, slots, internal, RegisteredProfile{profile}, state, chains[i]);
     if (!needs_table(view, state)) continue;
-    double low, high;
-    table_limits(view, state, low, high);
-    const std::size_t far_size = TransformTable::size(low, high);
-    const std::size_t needed = far_size + (view.in_parts() ? CoreGrid::table_size : 0);
-    if (place.table.size() < needed) place.table.resize(needed + needed / 8);
-    transform_table(profile).fill(state.shape, low, high, place.table.data(), state.table);
     state.has_table = true;
-    const ProfileInfo& info = profile_registry()[at(profile)];
-    if (view.in_parts()) {
-      fill_core_table(info, state.shape, state.taper, place.table.data() + far_size, state.table);
+    if (tables == Tables::made || view.in_parts()) {
+      make_table(i, state, place.table);
     } else {
-      info.copy_tail(view.box_x, view.box_y, state);
+      double low, high;
+      table_limits(view, state, low, high);
+      transform_table(profile).describe(state.shape, low, high, state.table);
     }
   }
 }

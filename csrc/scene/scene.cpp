@@ -89,7 +89,10 @@ void Scene::divide_images(const std::vector<TileState>& states) {
       }
     }
     for (std::size_t p = 0; p < covered.size(); ++p) {
-      if (covered[p] == 0) image.weight[p] = 0.0;
+      if (covered[p] == 0 && image.weight[p] > 0.0) {
+        image.weight[p] = 0.0;
+        image.on_device.weight = nullptr;
+      }
       if (!(image.weight[p] > 0.0)) image.data[p] = 0.0;
     }
   }

@@ -21,10 +21,18 @@
 
 namespace jointlight {
 
+// An image's pixels where they lie in a device's memory already: the caller's, who keeps them there
+// and as they are. What is null is sent. Where the weight is 0, data may be anything.
+struct DevicePixels {
+  int device = -1;  // -1: nowhere
+  const double *data = nullptr, *weight = nullptr;
+};
+
 struct ImageSpec {
   int width = 0, height = 0;
   std::vector<double> data, weight;  // [height][width]; weight 0 = pixel does not count
   Likelihood likelihood = Likelihood::gaussian;
+  DevicePixels on_device = {};  // the same numbers
 };
 
 struct TileSpec {
@@ -65,6 +73,10 @@ struct TilePlace {
   bool known = false;
 };
 
+// Whether placing makes what a tile in one box is drawn from, or says only how large it is, where
+// that is made by whoever draws.
+enum class Tables : std::uint8_t { made, sized };
+
 class Scene {
  public:
   explicit Scene(SceneSpec spec);
@@ -95,8 +107,12 @@ class Scene {
   // invisible. `internal`: slots are in chart coordinates. The same states, chains and `places` may
   // be handed in again with the same `internal`: a tile whose slots have not changed stays as it
   // is.
-  void place_tiles(const ParameterState& parameters, bool internal, std::vector<TileState>& states,
-                   std::vector<Chain>& chains, std::vector<TilePlace>& places) const;
+  void place_tiles(const ParameterState& parameters, bool internal, Tables tables,
+                   std::vector<TileState>& states, std::vector<Chain>& chains,
+                   std::vector<TilePlace>& places) const;
+  // What Tables::sized leaves out of a placed tile: its radial table, in `memory`, and the light of
+  // far copies.
+  void make_table(std::size_t tile, TileState& state, AlignedBuffer<double>& memory) const;
 
  private:
   void validate() const;

@@ -62,6 +62,17 @@ double common_weight(const ImageSpec& image) {
   return found;
 }
 
+// Of the caller's pixels on a device, those that are what was read from their copy on the host.
+DevicePixels usable(const Stamp& stamp, const ImageSpec& image) {
+  DevicePixels out = stamp.on_device;
+  if (stamp.pixels.is_single) out.data = nullptr;
+  const auto* noise = static_cast<const double*>(stamp.noise.data);
+  const bool same = stamp.kind == NoiseKind::weight && noise != nullptr && !stamp.noise.is_single &&
+                    std::equal(image.weight.begin(), image.weight.end(), noise);
+  if (!same) out.weight = nullptr;
+  return out;
+}
+
 ImageSpec read_image(const ImageSpec& kind, const Stamp& stamp, std::size_t index) {
   ImageSpec image;
   image.likelihood = kind.likelihood;
@@ -99,6 +110,7 @@ ImageSpec read_image(const ImageSpec& kind, const Stamp& stamp, std::size_t inde
   } else {
     read_pixels(static_cast<const double*>(stamp.pixels.data), image.data, image.weight);
   }
+  if (stamp.on_device.device >= 0) image.on_device = usable(stamp, image);
   if (kind.likelihood == Likelihood::poisson) {
     const auto least = std::min_element(image.data.begin(), image.data.end());
     require(*least >= 0.0, "image ", index, ": data hold ", *least,

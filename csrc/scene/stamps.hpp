@@ -35,6 +35,7 @@ struct Stamp {
   NumberView noise;       // [height][width]; null: the template's, or `level`
   bool is_level = false;  // all pixels have `level`
   double level = 0.0;
+  DevicePixels on_device;              // of pixels and noise, if they are weights
   const std::uint8_t* mask = nullptr;  // [height][width], non-zero = ignore
   const Psf* psf = nullptr;            // null: the template's
   NumberView psf_pixels;               // in place of its own, of any sum; may be null

@@ -130,6 +130,11 @@ void TransformTable::fill(const double* shape, double low, double high, double* 
   }
 }
 
+void TransformTable::describe(const double* shape, double low, double high,
+                              RadialTable& table) const {
+  radial_header(stencil(shape), radial_range(low, high), table);
+}
+
 double TransformTable::value(const double* shape, double rho2) const {
   std::vector<double> memory(4 * interval_size);
   RadialTable table;

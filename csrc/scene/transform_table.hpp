@@ -32,6 +32,9 @@ class TransformTable {
   // One-dimensional table at `shape` covering rho^2 in [low, high]; memory from the caller.
   void fill(const double* shape, double low, double high, double* memory, RadialTable& table) const;
 
+  // All of that table but its coefficients.
+  void describe(const double* shape, double low, double high, RadialTable& table) const;
+
   // f at one radius (set-up only).
   double value(const double* shape, double rho2) const;
   static double value(const RadialTable& table, double rho2);

@@ -12,6 +12,7 @@
 
 #include "backend/cpu/cpu_backend.hpp"
 #include "backend/cpu/thread_pool.hpp"
+#include "base/fiber.hpp"
 #include "solve/batch_rounds.hpp"
 #include "solve/linear_solver.hpp"
 #include "solve/scene_fit.hpp"
@@ -112,6 +113,7 @@ class Batch {
       return;
     }
     const auto begin = Clock::now();
+    const double waited = Fiber::waited();
     try {
       fit(i, worker, first);
     } catch (const Interrupt&) {
@@ -123,7 +125,7 @@ class Batch {
     } catch (...) {
       refuse(i, batch_failed, "unknown error");
     }
-    output_.time_s[i] = seconds_since(begin);
+    output_.time_s[i] = seconds_since(begin) - (Fiber::waited() - waited);
     done_.fetch_add(1, std::memory_order_relaxed);
     poll(worker);
   }
@@ -214,23 +216,26 @@ class Batch {
   Clock::time_point last_poll_ = Clock::now();
 };
 
-// As many at a time as the evaluators take.
-void run_together(std::span<const std::size_t> order, std::span<const std::int64_t> sizes,
-                  int n_threads, std::span<Evaluator* const> evaluators, Batch& batch) {
-  std::size_t capacity = 0;
-  for (const Evaluator* evaluator : evaluators) capacity += evaluator->capacity();
+// Some at a time, enough to keep the evaluators busy, until all are done or every evaluator has
+// failed. Returns how many were.
+std::size_t run_together(std::span<const std::size_t> order, std::span<const std::int64_t> sizes,
+                         int n_threads, std::vector<Evaluator*> evaluators, Batch& batch,
+                         BatchOutput& output) {
   // Of each evaluator: plenty for a device; of all: few enough stacks, of two maps each, for the
   // 65530 maps that a process has by default.
   constexpr std::size_t most_fits = 4096, most_stacks = 24000;
-  const std::size_t most = std::min(most_fits * evaluators.size(), most_stacks);
   constexpr int nobody = -1;  // no fit's own thread: the caller polls between the rounds
-  for (std::size_t first = 0; first < order.size();) {
+  std::size_t first = 0;
+  while (first < order.size() && !evaluators.empty()) {
+    std::size_t capacity = 0;
+    for (const Evaluator* evaluator : evaluators) capacity += evaluator->capacity();
+    const std::size_t most = std::min(most_fits * evaluators.size(), most_stacks);
     std::size_t last = first, pixels = 0;
     while (last < order.size() && (last == first || (last - first < most && pixels < capacity))) {
       pixels += static_cast<std::size_t>(std::max<std::int64_t>(sizes[order[last]], 1));
       ++last;
     }
-    run_in_rounds(
+    const RoundsReport report = run_in_rounds(
         last - first, n_threads, evaluators,
         [&](std::size_t k, const SharedBackend& shared) {
           batch.run_one(order[first + k], nobody, [&](std::shared_ptr<const Scene> scene) {
@@ -238,8 +243,16 @@ void run_together(std::span<const std::size_t> order, std::span<const std::int64
           });
         },
         [&] { batch.poll(0); });
-    first = last;
+    const std::size_t begin = std::exchange(first, last);
+    for (const std::size_t k : report.moved) output.moved[order[begin + k]] = 1;
+    std::vector<Evaluator*> working;
+    for (std::size_t k = 0; k < evaluators.size(); ++k) {
+      if (report.failures[k].empty()) working.push_back(evaluators[k]);
+      if (output.device_failure.empty()) output.device_failure = report.failures[k];
+    }
+    evaluators = std::move(working);
   }
+  return first;
 }
 
 }  // namespace
@@ -286,14 +299,18 @@ void run_batch(std::span<const std::int64_t> sizes, int n_threads,
                      [&](std::size_t a, std::size_t b) { return sizes[a] > sizes[b]; });
   }
   Batch batch(job, options, poll, output);
+  std::fill(output.moved, output.moved + n, 0);
+  output.device_failure.clear();
+  std::span<const std::size_t> left = order;
   if (!evaluators.empty()) {
-    run_together(order, sizes, n_threads, evaluators, batch);
-    return;
+    left = left.subspan(run_together(order, sizes, n_threads,
+                                     {evaluators.begin(), evaluators.end()}, batch, output));
+    for (const std::size_t i : left) output.moved[i] = 1;
   }
   parallel_for(
-      static_cast<int>(n), n_threads,
+      static_cast<int>(left.size()), n_threads,
       [&](int k, int worker) {
-        batch.run_one(order[static_cast<std::size_t>(k)], worker, &on_one_thread);
+        batch.run_one(left[static_cast<std::size_t>(k)], worker, &on_one_thread);
       },
       [&] { batch.poll(0); });
 }

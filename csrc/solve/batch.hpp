@@ -51,8 +51,10 @@ struct BatchOutput {
   int *n_linearize = nullptr, *n_chi2 = nullptr;
   double *values = nullptr, *variances = nullptr;
   std::uint8_t *at_bound = nullptr, *degenerate = nullptr;
+  std::uint8_t* moved = nullptr;      // 1: an evaluator's object that the CPU fitted, or ended
   double* covariance = nullptr;       // [n_free][n_free] each; null: not wanted
   std::vector<std::string> messages;  // [n] empty unless there is more to say than the status
+  std::string device_failure;         // of an evaluator, in its own words; empty: none
 };
 
 // Called by the thread that called run_batch, a few times a second at most, with the number of

@@ -14,6 +14,7 @@
 #include <string>
 #include <utility>
 
+#include "base/fiber.hpp"
 #include "solve/component.hpp"
 #include "solve/covariance.hpp"
 
@@ -81,7 +82,8 @@ class Fit {
     return options_.time_limit_s > 0.0 && elapsed() > options_.time_limit_s;
   }
   double elapsed() const {
-    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
+    const std::chrono::duration<double> passed = std::chrono::steady_clock::now() - start_;
+    return passed.count() - (Fiber::waited() - waited_);
   }
   Status whole_status() const;
   FitOutcome finish();
@@ -89,6 +91,7 @@ class Fit {
   Problem& problem_;
   const LMOptions& options_;
   const std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
+  const double waited_ = Fiber::waited();  // by then, for other fits
   const std::size_t n_;
   std::vector<double> lower_, upper_, max_step_;  // [n], max_step_ may be empty
   std::vector<std::uint8_t> active_;              // [n]

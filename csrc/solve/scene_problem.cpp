@@ -5,6 +5,7 @@
 #include <cmath>
 #include <limits>
 
+#include "base/error.hpp"
 #include "base/stage_clock.hpp"
 
 namespace jointlight {
@@ -41,7 +42,7 @@ const std::vector<TileState>& SceneProblem::place(std::span<const double> x) {
 
 bool SceneProblem::prepare(std::span<const double> x) {
   scene_->parameters().evaluate(x, internal_, state_);
-  scene_->place_tiles(state_, internal_, tiles_, chains_, places_);
+  scene_->place_tiles(state_, internal_, backend_->tables(), tiles_, chains_, places_);
   return state_.valid;
 }
 
@@ -230,6 +231,11 @@ void SceneProblem::render(std::span<const double> x, int image, double* out) {
   }
   const ImageSpec& spec = scene_->images()[at(image)];
   std::fill_n(out, at(spec.width) * at(spec.height), std::numeric_limits<double>::quiet_NaN());
+}
+
+DeviceModel SceneProblem::render_on_device(std::span<const double> x, int image) {
+  require(prepare(x), "v: a model without meaning there cannot be left on the device");
+  return backend_->render_on_device(tiles_, image);
 }
 
 void SceneProblem::render_tiles(std::span<const double> x, std::span<const int> tiles,

@@ -61,6 +61,7 @@ class SceneProblem final : public Problem {
   // [height][width] itself in `model`, if that is given.
   void jacobian(std::span<const double> x, int image, double* out, double* model = nullptr);
   void render(std::span<const double> x, int image, double* out);
+  DeviceModel render_on_device(std::span<const double> x, int image);
   // [height][width] of each tile's window
   void render_tiles(std::span<const double> x, std::span<const int> tiles,
                     std::span<double* const> out);

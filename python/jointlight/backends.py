@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from jointlight.errors import BackendUnavailable, invalid
+from jointlight.errors import BackendUnavailable, invalid, warn_user
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -22,6 +22,7 @@ __all__ = [
     "cuda_module",
     "environment_threads",
     "ready_backend",
+    "warn_of_moved",
 ]
 
 Precision = Literal["float64", "mixed"]
@@ -139,7 +140,7 @@ def ready_backend(name: object) -> str:
     """
     if not (isinstance(name, str) and _BACKEND.fullmatch(name)):
         raise invalid("backend", name, "'auto', 'cpu', 'cuda' or 'cuda:N', N the device's number")
-    if not name.startswith("cuda") or name == "cuda-emulated":
+    if not name.startswith("cuda") or name.startswith("cuda-emulated"):
         return "cpu" if name == "auto" else name
     try:
         module = cuda_module()
@@ -154,8 +155,26 @@ def ready_backend(name: object) -> str:
     return name
 
 
-# "cuda-emulated" is the device's code run on the host: slow, for tests.
-_BACKEND = re.compile(r"auto|cpu|cuda(:\d{1,3})?|cuda-emulated")
+# "cuda-emulated" is the device's code run on the host: slow, for tests, where it fails when asked.
+_BACKEND = re.compile(r"auto|cpu|cuda(:\d{1,3})?|cuda-emulated(-until-\d+)?")
+
+
+def warn_of_moved(backend: str, failure: str, n: int) -> None:
+    """Warn where objects were fitted on the CPU in place of the device.
+
+    Parameters
+    ----------
+    backend : str
+        The one that was to be used.
+    failure : str
+        What it said when it failed; empty if it did not.
+    n : int
+        Number of objects that the CPU took over.
+    """
+    if n == 0:
+        return
+    what = f"backend {backend!r} failed ({failure})" if failure else f"too large for {backend!r}"
+    warn_user(f"{what}: {n} objects were fitted on the CPU")
 
 
 def environment_threads() -> int:

@@ -34,6 +34,7 @@ PYTHON_LAYERS = (
     ("_core", "_cuda"),
     ("errors", "flags"),
     ("backends",),
+    ("choose", "device_arrays"),
     ("parameters", "ties", "image", "psf", "wcs"),
     ("scene",),
     ("initialize",),

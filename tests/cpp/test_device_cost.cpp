@@ -63,10 +63,17 @@ JL_COUNTED(abs, 0)
 JL_COUNTED(floor, 0)
 JL_COUNTED(ceil, 0)
 JL_COUNTED(asinh, 0)
+JL_COUNTED(sinh, 0)
+JL_COUNTED(cosh, 0)
+JL_COUNTED(atanh, 0)
+JL_COUNTED(tanh, 0)
 #undef JL_COUNTED
 inline counted::Number min(counted::Number a, counted::Number b) { return b < a ? b : a; }
 inline counted::Number max(counted::Number a, counted::Number b) { return a < b ? b : a; }
 inline counted::Number fmin(counted::Number a, counted::Number b) { return a < b ? a : b; }
+inline counted::Number hypot(counted::Number a, counted::Number b) { return hypot(a.v, b.v); }
+inline counted::Number atan2(counted::Number a, counted::Number b) { return atan2(a.v, b.v); }
+inline bool isfinite(counted::Number x) { return isfinite(x.v); }
 inline counted::Number pow(counted::Number a, counted::Number b) { return pow(a.v, b.v); }
 }  // namespace std
 
@@ -164,6 +171,7 @@ struct Work {
     tile.phase_y = take("phase y", 2 * 17);
     set_copies(view.copies);
     set_rest(view.core);
+    tile.rays = take("rays", tail_rays * n_lanes);
     tile.other = take("other", 4000);
     tile.coefficients = take("coefficients", 10 * 10 * n_lanes);
     tile.line = take("line", 4000);

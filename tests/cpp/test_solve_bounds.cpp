@@ -2,7 +2,7 @@
 // sources: csrc/solve/lm.cpp csrc/solve/descent.cpp csrc/solve/region.cpp csrc/solve/damped.cpp
 // sources: csrc/solve/descent_parts.cpp csrc/solve/descent_split.cpp csrc/solve/component.cpp
 // sources: csrc/solve/covariance.cpp
-// sources: csrc/solve/block_factor.cpp
+// sources: csrc/solve/block_factor.cpp csrc/base/fiber.cpp
 // sources: csrc/solve/linear_solver.cpp csrc/solve/sparse.cpp csrc/solve/result.cpp
 // needs: eigen
 // Boxes: solutions on a bound, bounds that must be left again, and no success short of the minimum.

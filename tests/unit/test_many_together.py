@@ -163,3 +163,55 @@ def test_stopped_before_all_have_begun(
     assert set(table["status"]) == {"interrupted"}
     assert begun is not None
     assert 0 < len(begun) < len(listed) // 2  # half of them share an evaluator
+
+
+@pytest.mark.parametrize("after", [1, 2, 3, 5])
+def test_a_device_that_fails(after: int, rng: np.random.Generator) -> None:
+    """The CPU goes on from where each fit is: nothing is lost, and it is told."""
+    target = small_problem.images()[0]
+    template = small_problem.model([target])
+    data = np.array(template.images()[0]) + rng.normal(0.0, 0.1, (12, 40, 40))
+    given = {"data": data, "variance": 0.01, "start": {"Re": rng.uniform(1.8, 3.0, 12)}}
+    alone = jl.fit_many(template, **given).table
+    with pytest.warns(jl.JointlightWarning, match="failed .*: 1?[0-9] objects .* on the CPU"):
+        moved = jl.fit_many(template, **given, backend=f"cuda-emulated-until-{after}").table
+    assert_alike(alone, moved)
+    assert list(alone["n_evaluations"]) == list(moved["n_evaluations"])
+    assert moved["success"].all()
+
+
+def test_more_than_a_device_holds(rng: np.random.Generator) -> None:
+    """Fits take turns, and one that never fits in goes to the CPU."""
+    side = 700  # pixels; lanes of one such window take twice the emulated device's memory
+    small = models(9, rng)
+    noise = rng.normal(0.0, 0.1, (side, side))
+    target = jl.TargetImage(noise, variance=0.01, pixelscale=1.0, psf=np.ones((3, 3)))
+    large = jl.Model(
+        "exponential galaxy",
+        target=target,
+        name="large",
+        center=(300.0, 350.0),
+        q=0.6,
+        PA=0.4,
+        Re=9.0,
+        Ie=3.0,
+    )
+    listed = [*small, large]
+    alone = jl.fit_many([m.copy() for m in listed])
+    with pytest.warns(jl.JointlightWarning, match="too large for 'cuda-emulated': 1 objects"):
+        together = jl.fit_many(listed, backend="cuda-emulated")
+    assert list(alone.table["status"]) == list(together.table["status"])
+
+
+def test_time_limits_count_own_time(rng: np.random.Generator) -> None:
+    """What a fit waits for others is not its own: with a limit that all of them together pass by
+    far, each ends as it would alone."""
+    listed = models(40, rng)
+    began = time.perf_counter()
+    free = jl.fit_many([m.copy() for m in listed], backend="cuda-emulated", n_threads=1)
+    whole = time.perf_counter() - began
+    own = np.asarray(free.table["time"])
+    assert own.sum() < 1.05 * whole
+    assert own.min() > 0.0
+    limited = jl.fit_many(listed, backend="cuda-emulated", n_threads=1, time_limit=whole / 4)
+    assert list(limited.table["status"]) == list(free.table["status"])

@@ -16,9 +16,7 @@ std::unique_ptr<Evaluator> make_cuda_evaluator(int device) {
   std::size_t free = 0, total = 0;
   JL_CUDA_CHECK(cudaSetDevice(device));
   JL_CUDA_CHECK(cudaMemGetInfo(&free, &total));
-  constexpr std::size_t bytes_per_pixel = 200;  // lanes, data, weight, sums, copies
-  return std::make_unique<DeviceEvaluator<CudaExec>>(CudaExec(device), free / 4 / bytes_per_pixel,
-                                                     free / 8);
+  return std::make_unique<DeviceEvaluator<CudaExec>>(CudaExec(device), free / 4, free / 8);
 }
 
 Ceilings cuda_ceilings(int device) {

@@ -61,4 +61,39 @@ class DeviceBuffer {
   std::size_t n_ = 0;
 };
 
+// Sources of pools.
+struct DeviceMemory {
+  static void* allocate(std::size_t bytes) {
+    void* data = nullptr;
+    const cudaError_t code = cudaMalloc(&data, bytes);
+    if (code == cudaErrorMemoryAllocation) {
+      cudaGetLastError();  // seen
+      return nullptr;
+    }
+    JL_CUDA_CHECK(code);
+    return data;
+  }
+  static void release(void* data) noexcept { cudaFree(data); }
+  [[noreturn]] static void refuse(std::size_t bytes) {
+    throw CudaError("the device has no " + std::to_string(bytes) + " bytes left");
+  }
+};
+// Of the host, for copies that run beside it.
+struct PinnedMemory {
+  static void* allocate(std::size_t bytes) {
+    void* data = nullptr;
+    const cudaError_t code = cudaMallocHost(&data, bytes);
+    if (code == cudaErrorMemoryAllocation) {
+      cudaGetLastError();
+      return nullptr;
+    }
+    JL_CUDA_CHECK(code);
+    return data;
+  }
+  static void release(void* data) noexcept { cudaFreeHost(data); }
+  [[noreturn]] static void refuse(std::size_t bytes) {
+    throw CudaError("the host can lock no " + std::to_string(bytes) + " bytes more in memory");
+  }
+};
+
 }  // namespace jointlight::cuda

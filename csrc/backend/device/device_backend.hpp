@@ -18,11 +18,16 @@ class DeviceBackend final : public Backend {
   DeviceBackend(std::shared_ptr<const Scene> scene, Exec exec, std::size_t work_bytes)
       : scene_(std::move(scene)),
         exec_(std::move(exec)),
-        engine_(exec_, one(), scene_->precision(), work_bytes) {}
+        engine_(exec_, one(), scene_->precision(), work_bytes, 1) {}
 
   void render(std::span<const TileState> states, int image, double* out) override {
     evaluate(states, false);
     engine_.sums().download_model(image, out);
+  }
+
+  DeviceModel render_on_device(std::span<const TileState> states, int image) override {
+    evaluate(states, false);
+    return {exec_.device(), Exec::emulated, engine_.sums().keep_model(image)};
   }
 
   void render_tile(std::span<const TileState> states, int tile, double* out) override {
@@ -59,6 +64,7 @@ class DeviceBackend final : public Backend {
     engine_.sums().download_chi2(sums.chi2);
   }
 
+  Tables tables() const override { return Tables::sized; }
   std::string describe() const override { return Exec::name(); }
 
  private:

@@ -17,22 +17,32 @@ namespace jointlight {
 template <class Exec>
 class DeviceEvaluator final : public Evaluator {
  public:
-  DeviceEvaluator(Exec exec, std::size_t capacity, std::size_t work_bytes)
-      : exec_(std::move(exec)), capacity_(capacity), work_bytes_(work_bytes) {}
+  // Memory for what is kept of scenes, and for what is made on the way to lanes.
+  DeviceEvaluator(Exec exec, std::size_t bytes, std::size_t work_bytes)
+      : exec_(std::move(exec)), bytes_(bytes), work_bytes_(work_bytes) {}
 
-  std::size_t capacity() const override { return capacity_; }
+  std::size_t capacity() const override {
+    constexpr std::size_t bytes_per_pixel = 160;  // about: of a source in a window of its own
+    return bytes_ / bytes_per_pixel;
+  }
 
-  void plan(std::span<const Scene* const> scenes) override {
+  std::size_t plan(std::span<const Scene* const> offered, int n_threads) override {
     engine_.reset();
+    std::size_t n = 0, bytes = 0;
+    while (n < offered.size() && (bytes += device_bytes(*offered[n])) <= bytes_) ++n;
+    if (n == 0) return n;
+    const auto scenes = offered.first(n);
     // All that are in one plan are drawn alike: as the most precise of them asks for.
     const bool mixed = std::all_of(scenes.begin(), scenes.end(), [](const Scene* scene) {
       return scene->precision() == Precision::mixed;
     });
-    engine_.emplace(exec_, scenes, mixed ? Precision::mixed : Precision::float64, work_bytes_);
+    engine_.emplace(exec_, scenes, mixed ? Precision::mixed : Precision::float64, work_bytes_,
+                    n_threads);
     const DevicePlan& plan = engine_->plan();
     blocks_.resize(engine_->sums().n_pairs() * n_block);
     gradients_.resize(plan.views.size() * n_lanes);
     chi2_.resize(plan.views.size());
+    return n;
   }
 
   void start(std::span<const EvaluationRequest> requests) override {
@@ -72,7 +82,7 @@ class DeviceEvaluator final : public Evaluator {
 
  private:
   Exec exec_;
-  std::size_t capacity_, work_bytes_;
+  std::size_t bytes_, work_bytes_;
   std::optional<DeviceEngine<Exec>> engine_;
   std::vector<EvaluationRequest> requests_;
   std::vector<std::size_t> scenes_, derivatives_;

@@ -8,6 +8,7 @@
 
 #include "backend/device/visit_profile.hpp"
 #include "base/error.hpp"
+#include "scene/place_math.hpp"
 #include "stages/device/copies.hpp"
 #include "stages/device/pixel.hpp"
 #include "stages/device/rest.hpp"
@@ -119,6 +120,7 @@ ScratchLayout GroupPlan::scratch_layout() const {
   layout.constants = take(at(n_setup));
   layout.phase_x = take(2 * at(n_runs));
   layout.phase_y = take(2 * at(n_phases));
+  layout.rays = take(n_copies > 0 ? at(tail_rays) * n_lanes : 0);
   layout.coefficients = take(coefficients_size());
   layout.other = take(other_size());
   layout.line = take(line_size());
@@ -178,6 +180,27 @@ DevicePlan::DevicePlan(std::span<const Scene* const> scenes) {
     this->first_image.push_back(static_cast<int>(images.size()));
     this->first_pair.push_back(static_cast<int>(piece_start.size()) - 1);
   }
+}
+
+std::size_t device_bytes(const Scene& scene) {
+  std::size_t doubles = 0;
+  for (const ImageSpec& image : scene.images()) {
+    doubles += 6 * at(image.width) * at(image.height);  // data, weight and what is summed
+  }
+  for (std::size_t t = 0; t < scene.views().size(); ++t) {
+    const TileView& view = scene.views()[t];
+    if (view.renderer == Renderer::sky) continue;
+    doubles += at(view.width) * at(view.height) * n_lanes;
+    doubles += at(most_intervals(scene.place_views()[t])) * TransformGrid::interval_size;
+    // A thread's worth of plans: runs of the PSF's transform, places of the rest's grids.
+    doubles += at(view.width + view.height) * (rest_taps + 2) + 1024;
+  }
+  for (const TilePair& pair : scene.pairs()) {
+    const std::size_t pixels = at(pair.x_end - pair.x_begin) * at(pair.y_end - pair.y_begin);
+    doubles += (pixels / (piece_pixels / 2) + 1) * n_piece_sums + n_block;
+  }
+  for (const OwnedRows& owned : scene.owned_rows()) doubles += 4 * owned.runs.size();
+  return doubles * sizeof(double);
 }
 
 }  // namespace jointlight

@@ -64,4 +64,7 @@ struct DevicePlan {
   std::vector<int> first_tile = {0}, first_image = {0}, first_pair = {0};
 };
 
+// What a device keeps of a scene, at most, beside its share of what is made on the way to lanes.
+std::size_t device_bytes(const Scene& scene);
+
 }  // namespace jointlight

@@ -3,9 +3,12 @@
 #pragma once
 
 #include <algorithm>
+#include <memory>
 #include <span>
+#include <utility>
 #include <vector>
 
+#include "backend/cpu/thread_pool.hpp"
 #include "backend/device/device_memory.hpp"
 #include "backend/device/device_plan.hpp"
 #include "backend/device/device_profile.hpp"
@@ -18,9 +21,11 @@ class DeviceSums {
   using Buffer = typename Exec::template Buffer<T>;
 
  public:
-  DeviceSums(Exec& exec, DeviceArena<Exec>& arena, const DevicePlan& plan, Precision precision)
+  // n_threads: to gather pixels.
+  DeviceSums(Exec& exec, DeviceArena<Exec>& arena, const DevicePlan& plan, Precision precision,
+             int n_threads)
       : exec_(exec), plan_(plan), precision_(precision), n_pairs_(plan.piece_start.size() - 1) {
-    place_images(arena);
+    place_images(arena, n_threads);
     pieces_ = arena.put(plan_.pieces);
     piece_start_ = arena.put(plan_.piece_start);
     runs_ = arena.put(plan_.runs);
@@ -90,8 +95,24 @@ class DeviceSums {
     exec_.download(out, pixels_.data() + pixel_offset_[at(image)],
                    at(spec.width) * at(spec.height));
   }
+  // The same where it is, in memory of its own.
+  std::shared_ptr<double> keep_model(int image) {
+    const ImageSpec& spec = *plan_.images[at(image)].spec;
+    const std::size_t n = at(spec.width) * at(spec.height);
+    auto made = exec_.template lasting_buffer<double>(n);
+    const auto kept = std::make_shared<decltype(made)>(std::move(made));
+    exec_.copy(kept->data(), pixels_.data() + pixel_offset_[at(image)], n);
+    exec_.settle();
+    return {kept, kept->data()};
+  }
 
  private:
+  // Pixels on the host that go to place `first`.
+  struct HostPart {
+    const double* from;
+    std::size_t first, n;
+  };
+
   static std::size_t at(int i) { return static_cast<std::size_t>(i); }
 
   template <class Body>
@@ -146,7 +167,7 @@ class DeviceSums {
     return sum;
   }
 
-  void place_images(DeviceArena<Exec>& arena) {
+  void place_images(DeviceArena<Exec>& arena, int n_threads) {
     std::size_t total = 0;
     for (const ImagePlan& image : plan_.images) {
       pixel_offset_.push_back(total);
@@ -154,6 +175,23 @@ class DeviceSums {
       most_pixels_ = std::max(most_pixels_, image.spec->width * image.spec->height);
     }
     pixels_ = exec_.template buffer<double>(4 * total);  // model, w, w r, chi2
+    // What is not there already: [images] data and weight, null where it is.
+    std::vector<HostPart> parts;
+    std::size_t n_given = 0;
+    for (const ImagePlan& image : plan_.images) {
+      const DevicePixels there = pixels_there(*image.spec);
+      const auto add = [&](const double* device, const std::vector<double>& host) {
+        const std::size_t n = device == nullptr ? host.size() : 0;
+        parts.push_back({host.data(), n_given, n});
+        n_given += n;
+      };
+      add(there.data, image.spec->data);
+      add(there.weight, image.spec->weight);
+    }
+    given_ = exec_.template buffer<double>(n_given);
+    exec_.upload_made(given_.data(), n_given, [&](double* to, std::size_t begin, std::size_t end) {
+      gather(parts, to, begin, end, n_threads);
+    });
     std::vector<DeviceImage> images;
     for (std::size_t i = 0; i < plan_.images.size(); ++i) {
       const ImagePlan& plan = plan_.images[i];
@@ -161,8 +199,10 @@ class DeviceSums {
       image.width = plan.spec->width;
       image.height = plan.spec->height;
       image.likelihood = plan.spec->likelihood;
-      image.data = arena.put(plan.spec->data);
-      image.weight = arena.put(plan.spec->weight);
+      const DevicePixels there = pixels_there(*plan.spec);
+      image.data = there.data != nullptr ? there.data : given_.data() + parts[2 * i].first;
+      image.weight =
+          there.weight != nullptr ? there.weight : given_.data() + parts[2 * i + 1].first;
       image.model = pixels_.data() + pixel_offset_[i];
       image.w = image.model + total;
       image.wr = image.w + total;
@@ -172,6 +212,26 @@ class DeviceSums {
       images.push_back(image);
     }
     images_ = arena.put_once(images.data(), images.size());
+  }
+
+  // Numbers [begin, end) of all parts, one after the other.
+  static void gather(const std::vector<HostPart>& parts, double* to, std::size_t begin,
+                     std::size_t end, int n_threads) {
+    const auto copy = [&](int k, int) {
+      const HostPart& part = parts[at(k)];
+      const std::size_t low = std::max(part.first, begin);
+      const std::size_t high = std::min(part.first + part.n, end);
+      if (low < high) {
+        std::copy(part.from + (low - part.first), part.from + (high - part.first),
+                  to + (low - begin));
+      }
+    };
+    parallel_for(static_cast<int>(parts.size()), n_threads, copy);
+  }
+
+  // The image's pixels if they are on this device already.
+  DevicePixels pixels_there(const ImageSpec& spec) const {
+    return spec.on_device.device == exec_.device() ? spec.on_device : DevicePixels{};
   }
 
   Exec& exec_;
@@ -186,7 +246,7 @@ class DeviceSums {
   const int *piece_start_ = nullptr, *run_start_ = nullptr;
   const DeviceRun* runs_ = nullptr;
   Buffer<int> list_;
-  Buffer<double> pixels_, piece_sums_, run_sums_, blocks_, gradients_, chi2_;
+  Buffer<double> pixels_, given_, piece_sums_, run_sums_, blocks_, gradients_, chi2_;
 };
 
 }  // namespace jointlight

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cstdint>
 #include <map>
 #include <span>
@@ -12,9 +13,8 @@
 #include "backend/device/device_memory.hpp"
 #include "backend/device/device_plan.hpp"
 #include "backend/device/device_profile.hpp"
+#include "backend/device/device_transforms.hpp"
 #include "backend/device/visit_profile.hpp"
-#include "scene/profile_registry.hpp"
-#include "scene/transform_table.hpp"
 #include "stages/device/copies.hpp"
 #include "stages/device/pixel.hpp"
 #include "stages/device/radial.hpp"
@@ -27,6 +27,8 @@ template <class Exec>
 class DeviceTiles {
   template <class T>
   using Buffer = typename Exec::template Buffer<T>;
+  template <class T>
+  using HostBuffer = typename Exec::template HostBuffer<T>;
 
  public:
   // `work_bytes`: memory for what is made of a tile on the way to its lanes; groups that need more
@@ -45,10 +47,14 @@ class DeviceTiles {
     }
     place_tiles();
     plan_work();
-    list_ = exec.template buffer<int>(plan_.views.size());
-    states_buffer_ = exec.template buffer<TileState>(plan_.views.size());
+    const std::size_t n = plan_.views.size();
+    list_ = exec.template buffer<int>(n);
+    new_list_ = exec.template buffer<int>(n);
+    states_buffer_ = exec.template buffer<TileState>(n);
+    new_states_ = exec.template buffer<TileState>(n);
     states_ = states_buffer_.data();
-    host_states_.resize(plan_.views.size());
+    sent_ = exec.template host_buffer<TileState>(n);
+    sent_list_ = exec.template host_buffer<int>(n);
     select_all();
   }
 
@@ -84,54 +90,57 @@ class DeviceTiles {
     exec_.upload(list_.data(), host_list_.data(), host_list_.size());
   }
 
-  // New states of tiles first, first + 1, ...; they go to the device with send_states().
+  // New states of tiles first, first + 1, ...: where they are until send_states().
   void set_states(std::size_t first, std::span<const TileState> states) {
-    std::copy(states.begin(), states.end(),
-              host_states_.begin() + static_cast<std::ptrdiff_t>(first));
+    pending_.push_back({first, states});
   }
 
   // Radial tables of tiles in one box are made on the device; those of cores come from the host.
   void send_states() {
-    constexpr std::size_t row = TransformGrid::interval_size;
-    std::size_t size = 0;
-    for (const auto& list : selected_) {
-      for (const int t : list) {
-        const TileState& state = host_states_[at(t)];
-        if (!state.visible || !state.has_table) continue;
-        size += row * at(state.table.n_intervals + state.table.near_intervals);
+    place_tables();
+    if (exec_.profiling()) {
+      profiled_.resize(plan_.views.size());
+      for (const auto& [first, states] : pending_) {
+        std::copy(states.begin(), states.end(),
+                  profiled_.begin() + static_cast<std::ptrdiff_t>(first));
       }
     }
-    if (tables_.size() < size) tables_ = exec_.template buffer<double>(size + size / 4);
-    host_tables_.clear();
-    sent_ = host_states_;
-    std::size_t made = 0;  // after those of the host
+    std::size_t n = 0;
+    double* host_table = core_tables_.data();
+    double* device_table = tables_.data();
     most_intervals_ = 0;
-    const auto each_drawn = [&](bool in_parts, const auto& visit) {
-      for (std::size_t g = 0; g < selected_.size(); ++g) {
-        if (plan_.groups[g].in_parts != in_parts) continue;
-        for (const int t : selected_[g]) {
-          TileState& state = sent_[at(t)];
-          if (state.visible && state.has_table) visit(state.table);
+    for (const auto& [first, states] : pending_) {
+      for (std::size_t k = 0; k < states.size(); ++k, ++n) {
+        sent_list_[n] = static_cast<int>(first + k);
+        TileState& state = sent_[n] = states[k];
+        if (!is_drawn(first + k, state)) continue;
+        RadialTable& table = state.table;
+        if (in_parts(first + k)) {
+          for (const auto& [coefficients, intervals] : parts(table)) {
+            if (intervals > 0)
+              *coefficients = std::exchange(host_table, host_table + row * at(intervals));
+          }
+        } else {
+          table.coefficients =
+              std::exchange(device_table, device_table + row * at(table.n_intervals));
+          most_intervals_ = std::max(most_intervals_, table.n_intervals);
         }
       }
+    }
+    pending_.clear();
+    exec_.upload(core_tables_.data(), host_tables_.data(), host_tables_.size());
+    if (n == sent_.size() && std::is_sorted(sent_list_.data(), sent_list_.data() + n)) {
+      exec_.upload(states_, sent_.data(), n);
+      return;
+    }
+    exec_.upload(new_states_.data(), sent_.data(), n);
+    exec_.upload(new_list_.data(), sent_list_.data(), n);
+    const auto cost = [=] {
+      return Cost{2.0 * sizeof(TileState) * static_cast<double>(n), 0.0, 0.0};
     };
-    each_drawn(true, [&](RadialTable& table) {
-      const auto move = [&](const double*& coefficients, int intervals) {
-        if (intervals <= 0) return;
-        const double* from = coefficients;
-        coefficients = tables_.data() + host_tables_.size();
-        host_tables_.insert(host_tables_.end(), from, from + row * at(intervals));
-      };
-      move(table.coefficients, table.n_intervals);
-      move(table.near_coefficients, table.near_intervals);
+    profiled(exec_, Stage::place, cost, [&] {
+      exec_.run(1, static_cast<int>(n), StatesBody{new_states_.data(), new_list_.data(), states_});
     });
-    each_drawn(false, [&](RadialTable& table) {
-      table.coefficients = tables_.data() + host_tables_.size() + made;
-      made += row * at(table.n_intervals);
-      most_intervals_ = std::max(most_intervals_, table.n_intervals);
-    });
-    exec_.upload(tables_.data(), host_tables_.data(), host_tables_.size());
-    exec_.upload(states_, sent_.data(), sent_.size());
   }
 
   // Most intervals of a radial table that the last states ask to be made.
@@ -139,28 +148,20 @@ class DeviceTiles {
 
   // `most_intervals`: at least that of the states.
   void draw(int most_intervals) {
+    const int n_branches =
+        side_by_side_ ? std::min<int>(most_branches, static_cast<int>(plan_.groups.size())) : 1;
+    exec_.fork(n_branches);
     for (const Portion& portion : portions_) {
-      const GroupPlan& plan = plan_.groups[portion.group];
-      run(Stage::place, portion.tiles, 1,
-          AssignBody{tiles_, portion.tiles, scratch_.data(), plan.scratch_layout()});
-      if (plan.renderer == Renderer::pixel) {
-        draw_pixels(plan, portion.tiles);
-        continue;
-      }
-      if (!plan.in_parts && plan.profile >= 0) make_tables(plan, portion.tiles, most_intervals);
-      run(Stage::phases, portion.tiles, plan.n_runs + plan.n_phases,
-          PhaseBody{tiles_, states_, portion.tiles, plan.n_runs});
-      if (plan.n_copies > 0) draw_copies(plan, portion.tiles);
-      if (is_mixed(plan)) {
-        draw_portion<double, 1>(portion);
-        draw_portion<float, n_lanes>(portion);
-      } else {
-        draw_portion<double, n_lanes>(portion);
-      }
+      exec_.on_branch(static_cast<int>(portion.group) % n_branches);
+      draw_portion(portion, most_intervals);
     }
+    exec_.join();
   }
 
  private:
+  // Groups that are drawn at the same time where each has memory of its own.
+  static constexpr int most_branches = 4;
+
   // Some tiles of a group.
   struct Portion {
     std::size_t group = 0;
@@ -169,9 +170,64 @@ class DeviceTiles {
 
   static std::size_t at(int i) { return static_cast<std::size_t>(i); }
 
+  // Memory on the way to lanes: bytes of spectra, and doubles.
+  struct WorkShare {
+    std::size_t spectra = 0, doubles = 0;
+    std::size_t bytes() const { return spectra + doubles * sizeof(double); }
+  };
+  struct Work {
+    std::byte* spectra;
+    double* scratch;
+  };
+
+  static constexpr std::size_t row = TransformGrid::interval_size;
+
+  bool in_parts(std::size_t tile) const {
+    const int group = group_of_[tile];
+    return group >= 0 && plan_.groups[at(group)].in_parts;
+  }
+  bool is_drawn(std::size_t tile, const TileState& state) const {
+    return group_of_[tile] >= 0 && state.visible && state.has_table;
+  }
+  // Coefficients of a table, far and near, and how many intervals they have.
+  static std::array<std::pair<const double**, int>, 2> parts(RadialTable& table) {
+    return {{{&table.coefficients, table.n_intervals},
+             {&table.near_coefficients, table.near_intervals}}};
+  }
+
+  // Memory for the tables of pending states; those of cores are gathered.
+  void place_tables() {
+    std::size_t size = 0;
+    host_tables_.clear();
+    for (const auto& [first, states] : pending_) {
+      for (std::size_t k = 0; k < states.size(); ++k) {
+        if (!is_drawn(first + k, states[k])) continue;
+        RadialTable table = states[k].table;
+        if (!in_parts(first + k)) {
+          size += row * at(table.n_intervals);
+          continue;
+        }
+        for (const auto& [coefficients, intervals] : parts(table)) {
+          if (intervals <= 0) continue;
+          host_tables_.insert(host_tables_.end(), *coefficients,
+                              *coefficients + row * at(intervals));
+        }
+      }
+    }
+    const auto fit = [&](Buffer<double>& buffer, std::size_t n) {
+      if (buffer.size() < n) buffer = exec_.template buffer<double>(n + n / 4);
+    };
+    fit(tables_, size);
+    fit(core_tables_, host_tables_.size());
+  }
+
   // Mixed precision is that of tiles in one box.
   bool is_mixed(const GroupPlan& group) const {
     return precision_ == Precision::mixed && !group.in_parts;
+  }
+
+  static bool makes_tables(const GroupPlan& group) {
+    return group.renderer == Renderer::fourier && !group.in_parts && group.profile >= 0;
   }
 
   // A body for the tiles of a portion.
@@ -179,9 +235,11 @@ class DeviceTiles {
   void run(Stage stage, const DeviceGroup& group, int n_inner, const Body& body) {
     const auto cost = [&] {
       Cost sum;
+      if (profiled_.empty()) return sum;  // turned on since
       const int* listed = host_list_.data() + (group.tiles - list_.data());
       for (const int t : std::span(listed, at(group.n_tiles))) {
-        if (sent_[at(t)].visible) sum += cost_of(body, plan_.views[at(t)], sent_[at(t)]);
+        const TileState& state = profiled_[at(t)];
+        if (state.visible) sum += cost_of(body, plan_.views[at(t)], state);
       }
       return sum;
     };
@@ -190,7 +248,9 @@ class DeviceTiles {
 
   // How many tiles of each group are drawn together, and memory for any portion.
   void plan_work() {
-    std::size_t spectra = 0, doubles = 0;
+    DeviceTransforms<Exec>& transforms = DeviceTransforms<Exec>::shared(exec_.device());
+    std::vector<WorkShare> own;  // of each group
+    WorkShare sum, largest;
     for (const GroupPlan& group : plan_.groups) {
       const std::size_t lane = is_mixed(group) ? sizeof(float) : sizeof(double);
       const std::size_t spectrum = group.spectrum_size() * n_lanes * 2 * lane;
@@ -199,28 +259,29 @@ class DeviceTiles {
       const std::size_t n = std::clamp<std::size_t>(
           work_bytes_ / bytes, 1, std::min(most, std::max<std::size_t>(group.tiles.size(), 1)));
       together_.push_back(n);
+      own.push_back({2 * n * spectrum, n * group.scratch_size()});
+      sum.spectra += own.back().spectra;
+      sum.doubles += own.back().doubles;
+      largest.spectra = std::max(largest.spectra, own.back().spectra);
+      largest.doubles = std::max(largest.doubles, own.back().doubles);
       const TileView& view = plan_.views[at(group.tiles[0])];
       ffts_.emplace_back(on_device(view.fft_x), on_device(view.fft_y));
-      spectra = std::max(spectra, 2 * n * spectrum);
-      doubles = std::max(doubles, n * group.scratch_size());
       if (group.renderer == Renderer::pixel && rule_ == nullptr) {
         rule_ = arena_.put_once(&gauss_legendre, 1);
       }
-      if (group.profile >= 0) export_transforms(group.profile);
+      if (makes_tables(group)) transforms_[group.profile] = transforms.of(group.profile);
     }
-    spectra_ = exec_.template buffer<std::byte>(spectra);
-    scratch_ = exec_.template buffer<double>(doubles);
-  }
-
-  void export_transforms(int profile) {
-    if (transforms_.contains(profile)) return;
-    const ProfileInfo& info = profile_registry()[at(profile)];
-    const double low = info.n_shape > 0 ? info.shape_min[0] : 0.0;
-    const double high = info.n_shape > 0 ? info.shape_max[0] : 0.0;
-    std::vector<double> nodes;
-    TransformView view = transform_table(profile).export_nodes(low, high, nodes);
-    view.nodes = arena_.put_once(nodes.data(), nodes.size());
-    transforms_[profile] = view;
+    side_by_side_ = sum.bytes() <= work_bytes_;
+    const WorkShare all = side_by_side_ ? sum : largest;
+    spectra_ = exec_.template buffer<std::byte>(all.spectra);
+    scratch_ = exec_.template buffer<double>(all.doubles);
+    WorkShare before;
+    for (const WorkShare& share : own) {
+      work_of_.push_back({spectra_.data() + before.spectra, scratch_.data() + before.doubles});
+      if (!side_by_side_) continue;
+      before.spectra += share.spectra;
+      before.doubles += share.doubles;
+    }
   }
 
   FftView on_device(FftView view) {
@@ -298,13 +359,34 @@ class DeviceTiles {
     run(Stage::place, group, most_intervals, RadialTableBody{tiles_, states_, group});
   }
 
+  void draw_portion(const Portion& portion, int most_intervals) {
+    const GroupPlan& plan = plan_.groups[portion.group];
+    double* scratch = work_of_[portion.group].scratch;
+    run(Stage::place, portion.tiles, 1,
+        AssignBody{tiles_, portion.tiles, scratch, plan.scratch_layout()});
+    if (plan.renderer == Renderer::pixel) {
+      draw_pixels(plan, portion.tiles);
+      return;
+    }
+    if (makes_tables(plan)) make_tables(plan, portion.tiles, most_intervals);
+    run(Stage::phases, portion.tiles, plan.n_runs + plan.n_phases,
+        PhaseBody{tiles_, states_, portion.tiles, plan.n_runs});
+    if (plan.n_copies > 0) draw_copies(plan, portion.tiles);
+    if (is_mixed(plan)) {
+      draw_box<double, 1>(portion);
+      draw_box<float, n_lanes>(portion);
+    } else {
+      draw_box<double, n_lanes>(portion);
+    }
+  }
+
   template <class Real, int lanes>
-  void draw_portion(const Portion& portion) {
+  void draw_box(const Portion& portion) {
     const GroupPlan& plan = plan_.groups[portion.group];
     const DeviceGroup& group = portion.tiles;
     const int n = group.n_tiles;
     const std::size_t per_tile = plan.spectrum_size() * at(lanes);
-    auto* spectrum = reinterpret_cast<Complex<Real>*>(spectra_.data());
+    auto* spectrum = reinterpret_cast<Complex<Real>*>(work_of_[portion.group].spectra);
     auto* other = spectrum + per_tile * at(n);
     const TileState* states = states_;
     run(Stage::columns, group, group.box_y * group.n_columns * lanes,
@@ -356,6 +438,7 @@ class DeviceTiles {
     const TileState* states = states_;
     visit_profile(plan.profile, [&]<class Profile>() {
       run(Stage::copies, group, 1, ConstantsBody<Profile>{tiles_, states, group});
+      run(Stage::copies, group, tail_rays, TailRaysBody<Profile>{tiles_, states, group});
       run(Stage::copies, group, plan.n_copy_nodes / n_lanes,
           CopyNodesBody<Profile>{tiles_, states, group});
     });
@@ -407,21 +490,31 @@ class DeviceTiles {
   std::vector<int> group_of_;                      // [tiles] -1: a sky
   std::vector<std::vector<int>> selected_;         // [groups]
   std::vector<std::size_t> together_;              // [groups] tiles of a portion
+  std::vector<Work> work_of_;                      // [groups] memory of a portion
+  bool side_by_side_ = false;                      // each group has memory of its own
   std::vector<std::pair<FftView, FftView>> ffts_;  // [groups] x, y; twiddles are the device's
-  std::map<int, TransformView> transforms_;        // by profile, nodes are the device's
+  std::map<int, TransformView> transforms_;        // by profile
   std::map<const void*, std::vector<SpectrumRun>> moved_runs_;
   std::vector<Portion> portions_;
   std::vector<int> host_list_;
-  std::vector<TileState> host_states_, sent_;
-  std::vector<double> host_tables_;
+  struct Pending {
+    std::size_t first;
+    std::span<const TileState> states;
+  };
+  std::vector<Pending> pending_;
+  std::vector<TileState> profiled_;  // [tiles] of the last that were sent, for a profile
+  HostBuffer<TileState> sent_;       // on their way, and of which tiles
+  HostBuffer<int> sent_list_;
+  std::vector<double> host_tables_;  // of cores
   int most_intervals_ = 0;
   DeviceTile* tiles_ = nullptr;
   TileState* states_ = nullptr;
   const GaussLegendre* rule_ = nullptr;
   Buffer<int> list_;  // selected tiles by group
-  Buffer<TileState> states_buffer_;
+  Buffer<int> new_list_;
+  Buffer<TileState> states_buffer_, new_states_;
   Buffer<std::byte> spectra_;
-  Buffer<double> scratch_, fields_, tables_;
+  Buffer<double> scratch_, fields_, tables_, core_tables_;
 };
 
 }  // namespace jointlight

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Scenes on a device, for any executor: tiles are drawn, then pixels summed. Nothing is allocated
-// after construction, but for radial tables that outgrow their memory.
+// after construction, but for tables that outgrow their memory, and planes that are projected.
 #pragma once
 
 #include <span>
@@ -17,13 +17,14 @@ class DeviceEngine {
   using Buffer = typename Exec::template Buffer<T>;
 
  public:
+  // n_threads: to gather pixels.
   DeviceEngine(Exec& exec, std::span<const Scene* const> scenes, Precision precision,
-               std::size_t work_bytes)
+               std::size_t work_bytes, int n_threads)
       : exec_(exec),
         plan_(scenes),
         arena_(exec),
         tiles_(exec, arena_, plan_, precision, work_bytes),
-        sums_(exec, arena_, plan_, precision) {
+        sums_(exec, arena_, plan_, precision, n_threads) {
     arena_.send();
   }
 

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "backend/cuda/cuda_backend.hpp"
+#include "backend/cuda/foreign_memory.hpp"
 #include "backend/cuda/probe.hpp"
 #include "bindings/backend_maker.hpp"
 
@@ -64,6 +65,19 @@ py::tuple brightness(const std::string& profile, const Array& shape, const Array
   return py::make_tuple(value, d_r2, d_shape);
 }
 
+void wait_for(std::uintptr_t stream, int device) {
+  const py::gil_scoped_release release;
+  cuda::wait_for(stream, device);
+}
+
+// Into `out`, C-contiguous.
+void download(std::uintptr_t address, py::array& out, int device) {
+  void* to = out.mutable_data();
+  const auto bytes = static_cast<std::size_t>(out.nbytes());
+  const py::gil_scoped_release release;
+  cuda::download(address, to, bytes, device);
+}
+
 // For _core's use_cuda().
 py::capsule backend_maker() {
   static const jointlight::CudaMaker maker{&cuda::make_cuda_backend, &cuda::make_cuda_evaluator,
@@ -80,6 +94,12 @@ PYBIND11_MODULE(_cuda, m) {
       "What the CUDA runtime reported: no driver or device, or a call that failed.";
   m.def("probe", &probe, "Driver, runtime and devices; why there is nothing to use.");
   m.def("backend_maker", &backend_maker, "What makes backends, for the core.");
+  m.def("device_of", &cuda::device_of, py::arg("address"),
+        "Number of the device that can read an address, -1 for the host's memory.");
+  m.def("wait_for", &wait_for, py::arg("stream"), py::arg("device"),
+        "Returns once all that is in a stream has been done.");
+  m.def("download", &download, py::arg("address"), py::arg("out"), py::arg("device"),
+        "Copies a device's memory into an array.");
   m.def("architectures", &cuda::architectures, "Compute architectures the module was built for.");
   m.def("profiles", &cuda::profiles, "Names of the profiles the module was built with.");
   m.def("brightness", &brightness, py::arg("profile"), py::arg("shape"), py::arg("r2"),

@@ -2,6 +2,7 @@
 // The light of the periodic copies as a polynomial, cut into threads: see stages/copies.hpp.
 #pragma once
 
+#include "scene/place_math.hpp"
 #include "stages/copy_light.hpp"
 #include "stages/device/tile.hpp"
 
@@ -28,6 +29,26 @@ struct ConstantsBody {
     if (!states[index].visible) return;
     *static_cast<typename Profile::Constants*>(tiles[index].constants) =
         Profile::prepare(states[index].shape);
+  }
+};
+
+// item = ray: what far copies send along it.
+template <class Profile>
+struct TailRaysBody {
+  const DeviceTile* tiles;
+  const TileState* states;
+  DeviceGroup group;
+
+  JL_HD void operator()(int which, int item) const {
+    const int index = group.tiles[which];
+    const DeviceTile& tile = tiles[index];
+    const TileState& state = states[index];
+    if (!state.visible || !state.has_table) return;
+    const TailSquare square(tile.view.transfer.box_x, tile.view.transfer.box_y, state);
+    double light[n_lanes] = {};
+    add_tail_ray<Profile>(square, *static_cast<const typename Profile::Constants*>(tile.constants),
+                          item, light);
+    for (int lane = 0; lane < n_lanes; ++lane) tile.rays[item * n_lanes + lane] = light[lane];
   }
 };
 
@@ -120,7 +141,10 @@ struct CopyColumnsBody {
     const int n = plan.n, lane = item % n_lanes;
     if (item >= n * n * n_lanes) return;
     const int k = item / n_lanes % n, l = item / n_lanes / n;
-    double s = item < n_lanes ? states[index].tail[lane] : 0.0;
+    double s = 0.0;
+    if (item < n_lanes && states[index].visible && states[index].has_table) {
+      for (int ray = 0; ray < tail_rays; ++ray) s += tile.rays[ray * n_lanes + lane];
+    }
     if ((k + l) % 2 == 0) {
       const int total = copy_nodes_before(plan, n_ring_sets);
       for (int set = 0; set < n_ring_sets; ++set) {

@@ -4,8 +4,9 @@
 //
 // Bytes are those of the arrays that are a launch's input and output, each number once: what must
 // come from memory and go there if nothing is held from the launch before. What is a few hundred
-// bytes a tile (views, states) is left out, and so is what one thread does for a whole tile
-// (constants of a shape, stencils). How operations are counted: base/counting.hpp.
+// bytes a tile (views, states) is left out, and so is what one or few threads do for a whole tile
+// (constants of a shape, stencils, the copies' tail). How operations are counted:
+// base/counting.hpp.
 #pragma once
 
 #include <algorithm>
@@ -52,13 +53,17 @@ double brightness_flops() {
 
 inline constexpr double number = sizeof(double), lane_numbers = n_lanes * number;
 
-// ---- what one thread does for a tile
+// ---- what one thread, or one a ray of the copies' tail, does for a tile
 
 inline Cost cost_of(const AssignBody&, const TileView&, const TileState&) { return {}; }
 inline Cost cost_of(const StencilBody&, const TileView&, const TileState&) { return {}; }
 template <class Profile>
 Cost cost_of(const ConstantsBody<Profile>&, const TileView&, const TileState&) {
   return {};
+}
+template <class Profile>
+Cost cost_of(const TailRaysBody<Profile>&, const TileView&, const TileState&) {
+  return {tail_rays * lane_numbers, 0.0, 0.0};
 }
 template <class Profile>
 Cost cost_of(const PixelSetupBody<Profile>&, const TileView&, const TileState&) {
@@ -180,12 +185,13 @@ inline Cost cost_of(const CopyRowsBody&, const TileView& view, const TileState&)
   return cost;
 }
 
-// Every other coefficient is zero.
-inline Cost cost_of(const CopyColumnsBody&, const TileView& view, const TileState&) {
+// Every other coefficient is zero; the tail is in the first.
+inline Cost cost_of(const CopyColumnsBody&, const TileView& view, const TileState& state) {
   const CopyPlan& plan = view.copies;
   const double n = plan.n;
   Cost cost{n * n * lane_numbers, 0.0, 0.0};
   if (plan.n == 0) return cost;
+  if (state.has_table) cost += {tail_rays * lane_numbers, tail_rays * n_lanes, 0.0};
   for (int set = 0; set < n_ring_sets; ++set) {
     const double size = plan.rings[set].n, half = size / 2.0;
     cost += {half * size * lane_numbers, half * size * n_lanes * (2.0 * half + 2.0), 0.0};

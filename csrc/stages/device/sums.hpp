@@ -69,10 +69,12 @@ struct ResidualBody {
     }
     image.model[item] = model;
     double w, wr, term;
+    const double weight = image.weight[item];
+    const double data = weight > 0.0 ? image.data[item] : 0.0;  // else it may be anything
     if (image.likelihood == Likelihood::gaussian) {
-      residual<Likelihood::gaussian>(image.data[item], image.weight[item], model, w, wr, term);
+      residual<Likelihood::gaussian>(data, weight, model, w, wr, term);
     } else {
-      residual<Likelihood::poisson>(image.data[item], image.weight[item], model, w, wr, term);
+      residual<Likelihood::poisson>(data, weight, model, w, wr, term);
     }
     image.w[item] = w;
     image.wr[item] = wr;

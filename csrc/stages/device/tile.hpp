@@ -21,6 +21,7 @@ struct DeviceTile {
   TileView view;  // its `fields` are [height][width][n_lanes] on a device
   double *phase_x = nullptr, *phase_y = nullptr;  // (re, im) by run; by extended j_y from y_min
   double* coefficients = nullptr;                 // of the copies [n][n][n_lanes]
+  double* rays = nullptr;                         // light of far copies along each ray [n_lanes]
   double* other = nullptr;                        // for the steps between, of copies, rest or edges
   double* line = nullptr;                         // copies along x [rows][n][n_lanes], or the rest
   void* constants = nullptr;            // the profile's, at the present shape; see also PixelSetup
@@ -38,8 +39,17 @@ struct DeviceGroup {
 
 // Where in a tile's share of scratch memory its parts begin, doubles.
 struct ScratchLayout {
-  std::size_t stencil = 0, constants = 0, phase_x = 0, phase_y = 0, coefficients = 0, other = 0,
-              line = 0, filtered = 0, size = 0;
+  std::size_t stencil = 0, constants = 0, phase_x = 0, phase_y = 0, rays = 0, coefficients = 0,
+              other = 0, line = 0, filtered = 0, size = 0;
+};
+
+// item: states of some tiles go where all are.
+struct StatesBody {
+  const TileState* from;
+  const int* tiles;
+  TileState* states;
+
+  JL_HD void operator()(int, int item) const { states[tiles[item]] = from[item]; }
 };
 
 // Tiles that are drawn together take their shares.
@@ -56,6 +66,7 @@ struct AssignBody {
     tile.constants = own + layout.constants;
     tile.phase_x = own + layout.phase_x;
     tile.phase_y = own + layout.phase_y;
+    tile.rays = own + layout.rays;
     tile.coefficients = own + layout.coefficients;
     tile.other = own + layout.other;
     tile.line = own + layout.line;

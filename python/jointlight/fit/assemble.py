@@ -99,6 +99,7 @@ def make_result(
         chi2_tiles=np.asarray(outcome["chi2_tiles"], dtype=np.float64),
         n_pixels_tiles=np.asarray(outcome["n_pixels_tiles"], dtype=np.int64),
         column_solver=_column_solver(compiled, outcome, covariance),
+        backend=compiled.scene.backend,
     )
 
 

@@ -57,7 +57,8 @@ class LM:
         and less time on processors without AVX-512, to the same answer (less than 0.01 sigma away)
         for sources whose bright part counts; not where only wings below 1e-6 of the peak do.
     backend : str, optional
-        "cpu", "cuda", or "cuda:N" for device N. "auto", at present, is always the CPU.
+        "cpu", "cuda", or "cuda:N" for device N. "auto" is the CPU, or for large scenes a device,
+        where one evaluates them faster: measured at the first scene of each size.
     progress : bool, optional
         Force the progress bar on or off.
     callback : callable, optional

@@ -11,6 +11,7 @@ import numpy as np
 from astropy import units as u
 from numpy.typing import NDArray
 
+from jointlight.device_arrays import read_here
 from jointlight.errors import Described, InvalidInput, invalid, warn_user
 
 Floats: TypeAlias = NDArray[np.float64]
@@ -60,6 +61,7 @@ def split_data(data: Any, unit: object) -> tuple[Floats, Mask | None, u.UnitBase
 
 def real_array(argument: str, value: object) -> NDArray[Any]:
     """Return an array of real numbers, of whatever precision and byte order."""
+    value = read_here(argument, value)
     try:
         array = np.asarray(value)
     except (ValueError, TypeError) as error:
@@ -92,7 +94,7 @@ def build_mask(mask: object, mask_bits: int | Sequence[int] | None, shape: Shape
         if bits is not None:
             raise invalid("mask_bits", mask_bits, "given together with an integer mask")
         return np.zeros(shape, dtype=bool)
-    array = np.asarray(mask)
+    array = np.asarray(read_here("mask", mask))
     check_shape("mask", array, shape)
     if array.dtype.kind == "f":
         if not np.all(np.isfinite(array)) or np.any(array != np.rint(array)):

@@ -10,6 +10,7 @@ import numpy as np
 from scipy import sparse
 from scipy.sparse.linalg import splu
 
+from jointlight import scene as scenes
 from jointlight.initialize import estimators as est
 from jointlight.parameters import dependency_order
 
@@ -91,7 +92,7 @@ def solve_amplitudes(model: Model, parameters: Sequence[Parameter]) -> None:
     if not images:
         return
     with _held(model, wanted):
-        scene = model.compile(images=images)
+        scene = scenes.compile(model, images=images)
         if scene.n_free == 0:
             return
         free = scene.free_parameters

@@ -55,7 +55,7 @@ the job file. Only ``[[image]]`` and ``[[model]]`` are required::
     scale_covariance = false
     n_threads = 0                 # 0: all cores
     precision = "float64"         # or "mixed"
-    backend = "cpu"               # or "cuda"
+    backend = "cpu"               # or "cuda", or "auto"
     time_limit = 60.0             # seconds
     component_time_limit = 10.0   # the same for each group of sources that touch; "lm" only
 
@@ -205,7 +205,7 @@ _FIT: Final = Section(
         "initialize": Key(types=(bool,), text="find start values from the data"),
         "scale_covariance": Key(types=(bool,), text="scale errors by the reduced chi2"),
         "n_threads": Key(types=(int,), text="threads, 0 for all cores"),
-        "backend": Key(types=(str,), text="cpu, cuda, or cuda:1 and so on"),
+        "backend": Key(types=(str,), text="auto, cpu, cuda, or cuda:1 and so on"),
         "precision": Key(types=(str,), text="of derivatives", choices=("float64", "mixed")),
         "time_limit": Key(types=(float,), text="seconds"),
         "component_time_limit": Key(types=(float,), text="seconds for each group of sources"),

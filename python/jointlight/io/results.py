@@ -31,7 +31,7 @@ __all__ = ["load", "write_result"]
 FORMAT: Final = 2  # 1 was never released
 
 _SCALARS = ("status", "message", "covariance_scale", "time_s", "n_linearize", "n_chi2", "dof",
-            "chi2")  # fmt: skip
+            "chi2", "backend")  # fmt: skip
 _ARRAYS = ("values", "initial", "at_bound", "degenerate", "chi2_images", "n_pixels_images",
            "component_of", "chi2_tiles", "n_pixels_tiles")  # fmt: skip
 _TEXTS = ("component_status", "source_status")
@@ -133,7 +133,7 @@ def load(path: str | Path) -> FitResult:
     arrays: dict[str, Any] = {name: np.array(raw[name]) for name in _ARRAYS}
     arrays |= {name: tuple(unpacked(raw[name])) for name in _TEXTS}
     return FitResult(
-        **{name: raw[name] for name in _SCALARS},
+        **{name: raw[name] for name in _SCALARS if name in raw},
         **arrays,
         parameters=tuple(FreeParameter(**item) for item in unpacked(raw["parameters"])),
         raw_covariance=_covariance_from_tree(raw["covariance"]),

@@ -14,7 +14,14 @@ from numpy.typing import NDArray
 from jointlight.fit.lm import with_tie_errors
 from jointlight.many.results import SENTENCES, Layout, ManyResults, code_of
 
-__all__ = ["add_tie_errors", "in_common_units", "joined", "make_results"]
+__all__ = [
+    "add_tie_errors",
+    "end_to_end",
+    "in_common_units",
+    "joined",
+    "make_results",
+    "not_begun",
+]
 
 
 def make_results(
@@ -30,7 +37,7 @@ def make_results(
     Parameters
     ----------
     out : mapping
-        What the core returned, cyclic values wrapped.
+        What the core returned, cyclic values wrapped, with the backends.
     layouts, layout_of
         As for `ManyResults`.
     n_priors : ndarray of int
@@ -80,7 +87,71 @@ def make_results(
         covariance_scale=scale,
         flat_covariance=out.get("covariance"),
         covariance_offset=out["covariance_offset"] if "covariance" in out else None,
+        backend=np.asarray(out["backend"], dtype=np.str_),
     )
+
+
+def end_to_end(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The core's columns of several calls as those of one.
+
+    Parameters
+    ----------
+    parts : sequence of mapping
+
+    Returns
+    -------
+    dict
+    """
+    if len(parts) == 1:
+        return dict(parts[0])
+    out: dict[str, Any] = {}
+    for name in parts[0]:
+        columns = [part[name] for part in parts]
+        if name.endswith("offset"):
+            sizes = np.concatenate([np.diff(column) for column in columns])
+            out[name] = np.concatenate([[0], np.cumsum(sizes)])
+        elif name != "messages":
+            out[name] = np.concatenate(columns)
+    begins = np.cumsum([0] + [len(part["status"]) for part in parts])
+    out["messages"] = {
+        int(begin) + row: text
+        for begin, part in zip(begins, parts, strict=False)
+        for row, text in part["messages"].items()
+    }
+    return out
+
+
+def not_begun(sizes: Sequence[int], how: Mapping[str, Any]) -> dict[str, Any]:
+    """The core's columns of objects that an interrupt left out.
+
+    Parameters
+    ----------
+    sizes : sequence of int
+        Free parameters of each.
+    how : mapping
+        options and covariance, as the core takes them.
+
+    Returns
+    -------
+    dict
+    """
+    n, k = len(sizes), np.array(sizes, dtype=np.int64)
+    squares = np.where(k <= how["options"]["covariance_max_size"], k * k, 0)
+    offset, square = (np.concatenate([[0], np.cumsum(one)]) for one in (k, squares))
+    out: dict[str, Any] = {
+        "offset": offset,
+        "covariance_offset": square,
+        "status": np.full(n, code_of("interrupted"), dtype=np.int8),
+        "chi2": np.full(n, np.nan),
+        "time_s": np.zeros(n),
+        "messages": {},
+    }
+    out |= {name: np.zeros(n, np.int64) for name in ("n_pixels", "n_null", "n_linearize", "n_chi2")}
+    out |= {name: np.full(offset[-1], np.nan) for name in ("values", "variances")}
+    out |= {name: np.zeros(offset[-1], np.uint8) for name in ("at_bound", "degenerate")}
+    if how["covariance"]:
+        out["covariance"] = np.full(square[-1], np.nan)
+    return out
 
 
 def add_tie_errors(out: Mapping[str, Any], rows: Any, errors: Sequence[Exception]) -> None:
@@ -171,7 +242,7 @@ def joined(parts: Sequence[ManyResults]) -> ManyResults:
         squares = [np.diff(np.asarray(part.covariance_offset)) for part in parts]
         offset = np.concatenate([[0], np.cumsum(_stacked(squares, int))])
     rows = ["status_code", "chi2", "n_pixels", "dof", "n_linearize", "n_chi2", "time",
-            "covariance_scale"]  # fmt: skip
+            "covariance_scale", "backend"]  # fmt: skip
     sizes = _stacked([np.diff(part.offset) for part in parts], int)
     stacked: dict[str, Any] = {
         name: _stacked([getattr(part, name) for part in parts], _TYPES[name])
@@ -195,6 +266,7 @@ _TYPES: dict[str, type] = {
     "dof": np.int64,
     "n_linearize": np.int64,
     "n_chi2": np.int64,
+    "backend": np.str_,
 } | dict.fromkeys(
     ("flat_values", "flat_variances", "flat_covariance", "chi2", "time", "covariance_scale"), float
 )

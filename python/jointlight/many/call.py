@@ -14,6 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jointlight.backends import check_precision, environment_threads, ready_backend
+from jointlight.choose import Turns, is_open
+from jointlight.device_arrays import DeviceArrays, backend_of, holds_device_arrays
 from jointlight.errors import Described, InvalidInput, invalid, warn_user
 from jointlight.fit.options import (
     LMOptions,
@@ -24,7 +26,7 @@ from jointlight.fit.options import (
 from jointlight.many.arrays import count_objects
 from jointlight.many.assemble import make_results
 from jointlight.many.progress import Progress
-from jointlight.many.results import ManyResults, code_of
+from jointlight.many.results import ManyResults
 from jointlight.many.separate import fit_models
 from jointlight.many.stamps import NOISE
 from jointlight.many.template import Template
@@ -35,7 +37,8 @@ if TYPE_CHECKING:
 
 __all__ = ["fit_many"]
 
-_ARRAYS = ("data", *NOISE, "mask", "psf", "jacobian", "start", "limits")
+_PIXELS = ("data", *NOISE, "mask", "psf", "jacobian")
+_ARRAYS = (*_PIXELS, "start", "limits")
 
 
 def fit_many(
@@ -85,7 +88,9 @@ def fit_many(
         With a template: pixels, ``[n, h, w]``, or a list of 2-d arrays of any shapes. For several
         images a mapping from image name; None in a list is an object that is not on that image.
         Pixels that are NaN or masked do not count. float32 and float64 are read in place. The
-        stamp's middle is where the template's image has its own.
+        stamp's middle is where the template's image has its own. All arrays may lie on a device
+        (``__cuda_array_interface__``, DLPack), for a backend there: data in float64 are then used
+        without a copy on the device, and so are weights that need no change.
     variance, std, weight : float or array or list or mapping, optional
         The noise, as one of the three: a number, one an object (``[n]``), one plane ``[h, w]`` for
         all, or like `data`; lists may mix numbers and planes. Pixels without a positive number do
@@ -132,9 +137,11 @@ def fit_many(
         Scale errors by chi2/dof, object by object. By default they are, with a warning, where no
         noise is known.
     backend : str, optional
-        "cpu", "cuda" (all devices), or "cuda:N" for device N. "auto", at present, is always the
-        CPU. On a device all fits go side by side, so that an object's time and time limit are
-        those of all that run with it.
+        "cpu", "cuda" (all devices), or "cuda:N" for device N. On a device all fits go side by
+        side, so that an object's time and time limit are those of all that run with it. "auto" is
+        the CPU where there is no device or little to do; else some objects are fitted on each, and
+        the rest where that went faster. Values then come from either, and agree to far less than
+        their errors; the column "backend" says which.
 
     Returns
     -------
@@ -159,15 +166,19 @@ def fit_many(
         },
     )  # fmt: skip
     _check(locals())
+    if is_open(backend):
+        there = next((name for name in _ARRAYS if holds_device_arrays(given[name])), None)
+        backend = backend if there is None else backend_of(there)
     how: dict[str, Any] = {
         "options": chosen.to_dict(),
         "n_threads": environment_threads() if n_threads is None else int(n_threads),
         "covariance": bool(covariance),
-        "precision": check_precision(precision),
         "backend": ready_backend(backend),
     }
+    check_precision(precision)
+    turns = Turns(how["n_threads"] or _all_threads()) if is_open(backend) else None
     if hasattr(models, "leaves"):
-        results = _fit_template(models, given, scale_covariance, progress, how)
+        results = _fit_template(models, given, scale_covariance, progress, how, precision, turns)
     else:
         for name in _ARRAYS:
             if given[name] is not None:
@@ -177,8 +188,17 @@ def fit_many(
                 )
         listed = _listed(models)
         with Progress(progress, len(listed)) as told:
-            results = fit_models(listed, told, how, scale=scale_covariance, update=bool(update))
+            results = fit_models(
+                listed, told, how, turns, precision,
+                scale=scale_covariance, update=bool(update),
+            )  # fmt: skip
     return replace(results, wall_time=time.perf_counter() - began)
+
+
+def _all_threads() -> int:
+    from jointlight import _core
+
+    return int(_core.build_info()["default_threads"])
 
 
 def _listed(models: Any) -> list[Any]:
@@ -237,7 +257,11 @@ def _fit_template(
     scale: bool | None,
     progress: Any,
     how: dict[str, Any],
+    precision: Precision,
+    turns: Turns | None,
 ) -> ManyResults:
+    lent = DeviceArrays(how["backend"])
+    given = {name: lent.on_host(name, one) for name, one in given.items()}
     data = given["data"]
     if isinstance(model, type) or data is None:
         raise InvalidInput(
@@ -255,14 +279,10 @@ def _fit_template(
     n = count_objects("data", first)
     template = Template(model, n, given["start"])
     template.set_limits(given["limits"])
-    images = template.read_images(
-        {k: given[k] for k in ("data", *NOISE, "mask", "psf", "jacobian")}
-    )
+    images = template.read_images({k: given[k] for k in _PIXELS}, lent)
     scaled = _scaled(template.noise_known, scale)
     with Progress(progress, n) as told:
-        out = template.fit(images, **how, callback=told.step)
-        if not (out["status"] == code_of("interrupted")).any():
-            told.step(n)
+        out = template.fit(images, precision=precision, how=how, turns=turns, progress=told)
     told.reraise()
     k = len(template.names)
     values = template.wrapped(out["values"].reshape(n, k)).ravel()

@@ -73,9 +73,14 @@ class Progress:
             self.interrupted = True
         except BaseException as error:  # kept: the core's threads are to end first
             self._error = error
+        return self.go_on
+
+    @property
+    def go_on(self) -> bool:
+        """Whether nothing came in that stops the fits."""
         return self._error is None and not self.interrupted
 
-    def add(self, done: int) -> None:
+    def count(self, done: int) -> None:
         """Count a call of the core as over.
 
         Parameters
@@ -83,10 +88,9 @@ class Progress:
         done : int
             Its objects.
         """
-        if not self.interrupted:
+        if self.go_on:
             self.step(done)
             self._before += done
-        self.reraise()
 
     def reraise(self) -> None:
         """Raise what the user's function raised, if anything."""

@@ -150,6 +150,8 @@ class ManyResults:
         ``[n + 1]``; nothing for objects of more parameters than ``covariance_max_size``.
     wall_time : float
         Seconds that the whole call took.
+    backend : ndarray of str
+        What fitted each object: "cpu", "cuda", ...; empty for what could not be compiled, ``[n]``.
     """
 
     layouts: tuple[Layout, ...]
@@ -171,6 +173,7 @@ class ManyResults:
     flat_covariance: FloatArray | None = None
     covariance_offset: IntArray | None = None
     wall_time: float = field(default=0.0)
+    backend: NDArray[np.str_] = field(default_factory=lambda: np.zeros(0, dtype=np.str_))
 
     def __len__(self) -> int:
         return len(self.status_code)
@@ -331,7 +334,7 @@ class ManyResults:
             return self.values[:, place[name]]
         if name.removesuffix("_error") in place:
             return self.errors[:, place[name.removesuffix("_error")]]
-        more = (*_QUALITY, "status_code", "n_linearize", "n_chi2")
+        more = (*_QUALITY, "status_code", "n_linearize", "n_chi2", "backend")
         if name in more:
             return np.asarray(getattr(self, name))
         hint = did_you_mean(name, (*self.names, *more), list_at_most=30)
@@ -417,6 +420,10 @@ class ManyResults:
             lines.append(
                 f"median reduced chi2 {np.median(reduced):.4g}, {evaluations:g} evaluations"
             )
+        names, counts = np.unique(self.backend[self.backend != ""], return_counts=True)
+        if len(names) > 1:
+            shares = (f"{count} on {name}" for name, count in zip(names, counts, strict=True))
+            lines.append(", ".join(shares))
         for row in self.failed[:5]:
             lines.append(f"  row {row}: {self.message[row]}")
         if self.failed.size > 5:
@@ -488,7 +495,7 @@ class ManyResults:
         flat = _ranges(starts, sizes)
         by_row = (
             "layout_of", "status_code", "chi2", "n_pixels", "dof", "n_linearize", "n_chi2", "time",
-            "covariance_scale",
+            "covariance_scale", "backend",
         )  # fmt: skip
         changed: dict[str, Any] = {name: getattr(self, name)[rows] for name in by_row}
         for name in ("flat_values", "flat_variances", "flat_at_bound", "flat_degenerate"):

@@ -13,11 +13,13 @@ from scipy import sparse
 from jointlight import scene as scenes
 from jointlight.errors import InvalidInput, warn_user
 from jointlight.many.assemble import add_tie_errors, in_common_units, joined, make_results
+from jointlight.many.dealt import fit_dealt
 from jointlight.many.progress import Progress
 from jointlight.many.results import Layout, ManyResults, code_of
 
 if TYPE_CHECKING:
     from jointlight.backends import Precision
+    from jointlight.choose import Turns
     from jointlight.models import Model
     from jointlight.scene import Scene
 
@@ -32,6 +34,8 @@ def fit_models(
     models: Sequence[Model],
     progress: Progress,
     how: dict[str, Any],
+    turns: Turns | None,
+    precision: Precision,
     *,
     scale: bool | None,
     update: bool,
@@ -43,7 +47,11 @@ def fit_models(
     models : sequence of Model
     progress : Progress
     how : dict
-        options, n_threads, covariance and precision.
+        options, n_threads, covariance and backend.
+    turns : Turns or None
+        Who chooses the backend, if that is left open.
+    precision : {"float64", "mixed"}
+        Of derivatives.
     scale : bool or None
         Whether errors are scaled by chi2/dof; None where no noise is known.
     update : bool
@@ -58,18 +66,18 @@ def fit_models(
         _warn_of_noise(models)
     parts = []
     units: dict[str, str] = {}
-    how = dict(how)
-    precision = how.pop("precision")
     for begin in range(0, len(models), _AT_A_TIME):
         chunk = _Chunk(
             models[begin : begin + _AT_A_TIME], progress, update=update, precision=precision
         )
-        results = chunk.fit(progress, how | {"covariance": how["covariance"] or update}, scale)
+        n_left = len(models) - begin - len(chunk.models)
+        more = {"covariance": how["covariance"] or update}
+        results = chunk.fit(progress, how | more, turns, scale, n_left)
         if update:
             chunk.update(results, with_errors=how["options"]["covariance"])
         kept = results if how["covariance"] else results.without_covariance()
         parts.append(in_common_units(kept, units))
-        progress.add(len(chunk.models))
+        progress.reraise()
     return joined(parts)
 
 
@@ -151,17 +159,32 @@ class _Chunk:
             dtype=bool,
         )
 
-    def fit(self, progress: Progress, how: dict[str, Any], scale: bool | None) -> ManyResults:
-        """Run the core."""
+    def fit(
+        self,
+        progress: Progress,
+        how: dict[str, Any],
+        turns: Turns | None,
+        scale: bool | None,
+        n_left: int,
+    ) -> ManyResults:
+        """Run the core; `n_left` models are in other chunks."""
         from jointlight import _core
 
         where = np.array([row for row, s in enumerate(self.scenes) if s is not None], np.int64)
         fitted: list[Scene] = [s for s in self.scenes if s is not None]
-        out = _core.fit_scenes(
-            [s.core for s in fitted], [s.v0 for s in fitted], **how, callback=progress.step
-        )
-        if (out["status"] == code_of("interrupted")).any():
-            progress.interrupted = True
+        cores, starts = [s.core for s in fitted], [s.v0 for s in fitted]
+        n_pixels = [
+            sum((x1 - x0) * (y1 - y0) for ((x0, x1), (y0, y1)) in (t.window for t in s.tiles))
+            for s in fitted
+        ]
+        out = fit_dealt(
+            lambda begin, end, **more: _core.fit_scenes(
+                cores[begin:end], starts[begin:end], **more
+            ),
+            n_pixels=n_pixels, sizes=[len(v) for v in starts], how=how, turns=turns,
+            progress=progress, later=sum(n_pixels) * n_left / max(len(self.models), 1),
+        )  # fmt: skip
+        progress.count(len(self.models) - len(fitted))
         offset = out["offset"]
         for k, scene in enumerate(fitted):
             part = slice(offset[k], offset[k + 1])
@@ -197,10 +220,16 @@ class _Chunk:
             full = np.full(n, absent, dtype=out[name].dtype)
             full[where] = out[name]
             out[name] = full
+        backend = np.full(n, "", dtype=out["backend"].dtype)
+        backend[where] = out["backend"]
         status = self.status.copy()
         status[where] = out["status"]
         messages = {int(where[k]): text for k, text in out["messages"].items()}
-        return out | {"status": status, "messages": messages | self.messages}
+        return out | {
+            "status": status,
+            "backend": backend,
+            "messages": messages | self.messages,
+        }
 
     def update(self, results: ManyResults, *, with_errors: bool) -> None:
         """Leave values and errors in the models that were fitted."""

@@ -16,9 +16,10 @@ from jointlight.psf import PSF, MoffatPSF
 from jointlight.psf.array import as_psf
 
 if TYPE_CHECKING:
+    from jointlight.device_arrays import DeviceArrays
     from jointlight.image import TargetImage
 
-__all__ = ["NOISE", "read_stamps"]
+__all__ = ["NOISE", "n_pixels", "read_stamps", "stamp_rows"]
 
 NOISE = ("variance", "std", "weight")
 
@@ -26,7 +27,11 @@ _SAME_SCALE = 0.01  # pixel scales that differ by less are the same
 
 
 def read_stamps(
-    images: Sequence[TargetImage], given: Mapping[str, Any], n: int, problems: dict[int, str]
+    images: Sequence[TargetImage],
+    given: Mapping[str, Any],
+    n: int,
+    problems: dict[int, str],
+    lent: DeviceArrays,
 ) -> tuple[list[dict[str, Any]], NDArray[np.bool_]]:
     """Read what the core needs of each image's stamps.
 
@@ -40,6 +45,8 @@ def read_stamps(
         Number of objects.
     problems : dict
         What is wrong with single objects is added here, by row.
+    lent : DeviceArrays
+        Where those lie that came from a device.
 
     Returns
     -------
@@ -66,9 +73,54 @@ def read_stamps(
         where = f"[{image.name!r}]" if len(names) > 1 else ""
         here = {key: part[image.name] for key, part in parts.items()}
         stamps, by_noise = _read_image(image, here, kind, where, n, problems)
+        stamps |= _places(stamps, n, lent)
         known &= by_noise | image.noise_known
         out.append(stamps)
     return out, known
+
+
+def stamp_rows(stamps: Mapping[str, Any], rows: slice) -> dict[str, Any]:
+    """What the core needs of some objects alone.
+
+    Parameters
+    ----------
+    stamps : mapping
+        One image's, as from `read_stamps`.
+    rows : slice
+        Which.
+
+    Returns
+    -------
+    dict
+    """
+    by_row = (
+        "pixels", "noise", "mask", "psf", "psf_pixels", "jacobian", "pixels_at", "noise_at",
+    )  # fmt: skip
+    return dict(stamps) | {name: stamps[name][rows] for name in by_row if stamps[name] is not None}
+
+
+def n_pixels(images: Sequence[Mapping[str, Any]], n: int) -> list[int]:
+    """Pixels of each object on all images.
+
+    Parameters
+    ----------
+    images : sequence of mapping
+        As from `read_stamps`.
+    n : int
+        Number of objects.
+
+    Returns
+    -------
+    list of int
+    """
+    out = np.zeros(n, dtype=np.int64)
+    for stamps in images:
+        pixels = stamps["pixels"]
+        if isinstance(pixels, np.ndarray):
+            out += pixels[0].size if n else 0
+        elif pixels is not None:
+            out += [0 if one is None else one.size for one in pixels]
+    return out.tolist()
 
 
 def _read_image(
@@ -98,6 +150,19 @@ def _read_image(
         **_read_psf(image, here["psf"], f"psf{where}", n, problems, check=jacobian is None),
     }
     return stamps, known
+
+
+def _places(stamps: Mapping[str, Any], n: int, lent: DeviceArrays) -> dict[str, Any]:
+    """Where pixels and weights lie on a device, which is then the same."""
+    device, pixels_at = lent.places(stamps["pixels"], n)
+    other, noise_at = lent.places(stamps["noise"], n)
+    if pixels_at is not None and other != device:
+        noise_at = None
+    return {
+        "device": max(device, other) if pixels_at is None else device,
+        "pixels_at": pixels_at,
+        "noise_at": noise_at,
+    }
 
 
 def _with_template_mask(image: TargetImage, mask: Planes, pixels: Planes, n: int) -> Planes:

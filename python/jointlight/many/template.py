@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from jointlight import scene as scenes
 from jointlight.errors import InvalidInput, invalid
 from jointlight.many.assemble import add_tie_errors
+from jointlight.many.dealt import fit_dealt
 from jointlight.many.results import SUCCESS, Layout, code_of
-from jointlight.many.stamps import read_stamps
+from jointlight.many.stamps import n_pixels, read_stamps, stamp_rows
 from jointlight.many.starts import Given, check_name, read_columns, read_ends, root_names
 from jointlight.parameters.values import wrap_into
 
@@ -21,7 +22,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from jointlight.backends import Precision
+    from jointlight.choose import Turns
+    from jointlight.device_arrays import DeviceArrays
     from jointlight.image import TargetImage
+    from jointlight.many.progress import Progress
     from jointlight.models import Model
     from jointlight.parameters import Parameter
     from jointlight.scene import Tables
@@ -241,26 +245,34 @@ class Template:
 
     # --- pixels ---------------------------------------------------------------------------
 
-    def read_images(self, given: Mapping[str, Any]) -> list[dict[str, Any]]:
+    def read_images(self, given: Mapping[str, Any], lent: DeviceArrays) -> list[dict[str, Any]]:
         """What the core needs of each image's stamps.
 
         Parameters
         ----------
         given : mapping
-            data, mask, psf, jacobian and the kinds of noise, as passed.
+            data, mask, psf, jacobian and the kinds of noise, on the host.
+        lent : DeviceArrays
+            Where those lie that came from a device.
 
         Returns
         -------
         list of dict
             As ``_core.fit_stamps`` takes them.
         """
-        stamps, self.noise_known = read_stamps(self.images, given, self.n, self.problems)
+        stamps, self.noise_known = read_stamps(self.images, given, self.n, self.problems, lent)
         return stamps
 
     # --- the fit --------------------------------------------------------------------------
 
     def fit(
-        self, images: list[dict[str, Any]], *, precision: Precision, **how: Any
+        self,
+        images: list[dict[str, Any]],
+        *,
+        precision: Precision,
+        how: dict[str, Any],
+        turns: Turns | None,
+        progress: Progress,
     ) -> dict[str, Any]:
         """Run the core.
 
@@ -270,8 +282,8 @@ class Template:
             As from `read_images`.
         precision : {"float64", "mixed"}
             Of derivatives.
-        **how
-            options, n_threads, covariance, callback.
+        how, turns, progress
+            As for `fit_dealt`.
 
         Returns
         -------
@@ -283,15 +295,27 @@ class Template:
         self.tables.builder.set_precision(precision)
         values = self.start.values.copy()
         values[list(self.problems)] = np.nan  # refused at once
-        out = _core.fit_stamps(
-            self.tables.builder,
-            images,
-            values,
-            self.start.lower,
-            self.start.upper,
-            self.start.constants,
-            **how,
-        )
+
+        def fit(begin: int, end: int, **more: Any) -> Mapping[str, Any]:
+            rows = slice(begin, end)
+
+            def part(table: FloatArray | None) -> FloatArray | None:
+                return None if table is None else table[rows]
+
+            return _core.fit_stamps(
+                self.tables.builder,
+                [stamp_rows(one, rows) for one in images],
+                values[rows],
+                part(self.start.lower),
+                part(self.start.upper),
+                part(self.start.constants),
+                **more,
+            )
+
+        out = fit_dealt(
+            fit, n_pixels=n_pixels(images, self.n), sizes=[len(self.names)] * self.n,
+            how=how, turns=turns, progress=progress,
+        )  # fmt: skip
         refused = np.array(sorted(self.problems), dtype=np.int64)
         done = out["status"][refused] == code_of("invalid_input")
         for row in refused[done]:
@@ -299,7 +323,7 @@ class Template:
         errors = [b.last_error for b, _ in self.tables.slots.blocks if b.last_error is not None]
         if errors:
             add_tie_errors(out, np.flatnonzero(~SUCCESS[out["status"]]), errors)
-        return dict(out)
+        return out
 
 
 def _held(given: list[Given]) -> set[Parameter]:

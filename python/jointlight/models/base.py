@@ -265,6 +265,7 @@ class Model(metaclass=_Factory):
             tolerance=tolerance,
             precision=precision,
             backend=backend,
+            measure=True,
         )
 
     def image(
@@ -356,11 +357,11 @@ class Model(metaclass=_Factory):
 
     def chi2(self) -> float:
         """chi2 (Poisson: -2 ln L) over the windows, priors included, at the present values."""
-        return self.compile().chi2()
+        return scenes.compile(self).chi2()
 
     def check_jacobian(self, **options: Any) -> JacobianCheck:
         """Compare analytic derivatives with finite differences; see `Scene.check_jacobian`."""
-        return self.compile().check_jacobian(**options)
+        return scenes.compile(self).check_jacobian(**options)
 
     def copy(self, *, name: str | None = None) -> Self:
         """Independent model on the same images.

@@ -125,6 +125,8 @@ class FitResult:
     column_solver : callable or None
         Computes columns of the covariance that are not stored. It holds on to the compiled
         scene, and does not survive pickling or writing.
+    backend : str
+        What it was computed on, "cpu" or "cuda".
     """
 
     status: str
@@ -155,6 +157,7 @@ class FitResult:
     chi2_tiles: FloatArray = field(default_factory=lambda: np.zeros(0))
     n_pixels_tiles: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     column_solver: ColumnSolver | None = None
+    backend: str = "cpu"
 
     def __post_init__(self) -> None:
         n = len(self.parameters)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import time
 import warnings
 from dataclasses import dataclass
 from numbers import Real
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from jointlight import choose
 from jointlight.backends import check_precision, ready_backend
 from jointlight.errors import InvalidInput, JointlightError, JointlightWarning
 from jointlight.image import calibrations_in_use
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 
 FloatArray = NDArray[np.float64]
 
+_MOST_DENSE = 2000  # free parameters, for a matrix of 32 MB
 _MAP_ERROR_PX = 0.01  # pixels; above it the quadratic local map is reported as too coarse
 
 
@@ -106,6 +109,7 @@ def compile(  # one word for one thing throughout the package
     tolerance: float | None = None,
     precision: Precision = "float64",
     backend: str = "auto",
+    measure: bool = False,
 ) -> Scene:
     """Compile a model for drawing and fitting.
 
@@ -125,32 +129,67 @@ def compile(  # one word for one thing throughout the package
     precision : {"float64", "mixed"}, optional
         "mixed": derivatives in float32; images, chi2 and all sums in float64.
     backend : str, optional
-        "cpu", "cuda", or "cuda:N" for device N. "auto", at present, is always the CPU.
+        "cpu", "cuda", or "cuda:N" for device N; "auto" is the CPU.
+    measure : bool, optional
+        "auto" is a device instead, where one has evaluated scenes of this size faster. Large
+        scenes are evaluated for that, the first of each size; not worth it for a single image.
 
     Returns
     -------
     Scene
     """
     tables = flatten(model, images=images)
-    build: dict[str, Any] = {
-        "n_threads": parse_threads(n_threads),
-        "backend": ready_backend(backend),
-    }
+    name = ready_backend(backend)
+    build: dict[str, Any] = {"n_threads": parse_threads(n_threads)}
     if tolerance is not None:
         build["tolerance"] = _parse_tolerance(tolerance)
     tables.builder.set_precision(check_precision(precision))
     try:
-        core = tables.builder.build(**build)
+        if measure and choose.is_open(backend):
+            name, core = _fastest(tables, str(precision), build)
+        else:
+            core = tables.builder.build(**build, backend=name)
     except ValueError as error:
         raise InvalidInput(f"the model {model.name!r} cannot be compiled: {error}") from error
     return Scene(
         model=model,
         core=core,
+        backend=name,
         images=tables.images,
         tiles=tables.tiles,
         sources=tables.sources,
         slots=tables.slots,
     )
+
+
+def _fastest(tables: Tables, precision: str, build: Mapping[str, Any]) -> tuple[str, Any]:
+    """The backend that evaluates a scene fastest, and the core's scene on it."""
+    built: dict[str, Any] = {}
+    slots = tables.slots
+    # Next to the start, within the limits: sums at a point that is known would cost nothing.
+    step = 1e-9 * (1.0 + np.abs(slots.start))
+    beside = np.where(slots.start + step > slots.upper, slots.start - step, slots.start + step)
+
+    def seconds(name: str) -> float:
+        built[name] = core = tables.builder.build(**build, backend=ready_backend(name))
+        # A matrix of all pairs is no part of a large fit, and may not fit into memory.
+        evaluate = core.linearize if slots.n_free <= _MOST_DENSE else core.chi2
+        evaluate(slots.start)  # plans, and allocates
+        since = time.perf_counter()
+        evaluate(beside)
+        return time.perf_counter() - since
+
+    windows = [(x1 - x0) * (y1 - y0) for ((x0, x1), (y0, y1)) in (t.window for t in tables.tiles)]
+    size = choose.SceneSize(windows, precision, build["n_threads"])
+    name = choose.scene_backend(size, seconds)
+    if name not in built and name != "cpu":
+        try:
+            core = tables.builder.build(**build, backend=ready_backend(name))
+            core.describe()  # plans, and allocates
+            return name, core
+        except choose.DEVICE_FAILED:
+            name = "cpu"
+    return name, built.get(name) or tables.builder.build(**build, backend=name)
 
 
 def flatten(model: Compilable, *, images: Iterable[TargetImage] | None = None) -> Tables:

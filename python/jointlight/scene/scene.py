@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from scipy import sparse
 
+    from jointlight._core import DeviceArray
     from jointlight.parameters import Parameter
 
     from .compile import Compilable, Leaf
@@ -90,6 +91,8 @@ class Scene:
     sources : tuple of Source
     slots : SlotMap
         From free parameters to slots.
+    backend : str
+        What evaluates it: "cpu", "cuda", ...
     """
 
     def __init__(
@@ -101,6 +104,7 @@ class Scene:
         tiles: Sequence[Tile],
         sources: Sequence[Any],
         slots: SlotMap,
+        backend: str,
     ) -> None:
         self.model = model
         self.core = core
@@ -108,6 +112,7 @@ class Scene:
         self.tiles = tuple(tiles)
         self.sources = tuple(sources)
         self.slots = slots
+        self.backend = backend
         self._v = slots.start.copy()
 
     # --- parameters -----------------------------------------------------------------------
@@ -193,6 +198,21 @@ class Scene:
         self._v = v.copy()
 
     # --- evaluation -----------------------------------------------------------------------
+
+    def render_on_device(self, image: TargetImage | int | str, v: Any = None) -> DeviceArray:
+        """Model image, [h, w], left in the device's memory, of a scene compiled for one.
+
+        Offers ``__cuda_array_interface__`` and DLPack, so that ``cupy.asarray``,
+        ``torch.as_tensor`` or ``jax.numpy.from_dlpack`` take it without a copy. It is complete:
+        no stream has to be waited for.
+        """
+        if not self.backend.startswith("cuda"):
+            raise InvalidInput(
+                f"the scene was compiled for backend {self.backend!r}, which has no device; "
+                "compile it with backend='cuda', or use render()"
+            )
+        out: DeviceArray = self.core.render_on_device(self._vector(v), self.image_index(image))
+        return out
 
     def render(self, image: TargetImage | int | str, v: Any = None) -> FloatArray:
         """Model image, [h, w]."""
