@@ -4,12 +4,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
 import pytest
 from hypothesis import settings
+
+from reference.on_backends import BACKENDS
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -40,6 +43,23 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def rng() -> np.random.Generator:
     """Random numbers, the same on every run."""
     return np.random.default_rng(20260101)
+
+
+@pytest.fixture(scope="module", params=BACKENDS)
+def every_backend(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Compute on each backend in turn wherever a test asks for none; fixtures with fits ask for it.
+
+    "cuda-emulated" is the device's code run on the host. "cuda" is skipped where there is none.
+    """
+    from jointlight.backends import backends
+
+    name: str = request.param
+    cuda = backends()["cuda"]
+    if name == "cuda" and not cuda.available:
+        pytest.skip(cuda.reason)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("JOINTLIGHT_BACKEND", name)
+        yield name
 
 
 @pytest.fixture(scope="session")

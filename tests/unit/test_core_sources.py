@@ -10,6 +10,9 @@ import numpy as np
 import pytest
 
 from reference.field import Field, Tile
+from reference.on_backends import EVERY_BACKEND
+
+pytestmark = EVERY_BACKEND
 
 CELL = 26  # px between sources that share no pixel
 

@@ -15,6 +15,9 @@ import jointlight as jl
 from jointlight.errors import InvalidInput
 from jointlight.fit import LM, Iter, LMOptions
 from jointlight.fit.blocks import check_blocks, make_blocks, side_by_side
+from reference.on_backends import EVERY_BACKEND, SLOW_EMULATED
+
+pytestmark = EVERY_BACKEND
 
 GALAXIES = (
     {"center": (-1.5, 0.3), "q": 0.7, "PA": 20.0, "n": 1.5, "Re": 1.2},
@@ -114,12 +117,14 @@ def test_any_partition_reaches_the_minimum(blocks: Any, blend: jl.Group, by_lm: 
     agree(Iter(blend, blocks=blocks).fit(), by_lm)
 
 
+@SLOW_EMULATED
 def test_blocks_of_parameters(blend: jl.Group, by_lm: Any) -> None:
     shapes = [[blend[f"g{k}"][name] for name in ("q", "PA", "n", "Re")] for k in range(3)]
     rest = [[f"g{k}/center" for k in range(3)], ["g0/flux", "g1/flux", "g2/flux", blend["sky"]]]
     agree(Iter(blend, blocks=[*shapes, *rest], max_iter=300).fit(), by_lm)
 
 
+@SLOW_EMULATED
 @pytest.mark.parametrize("shared", ["every", "first", "own block"])
 def test_ties_across_blocks(shared: Any, data: dict[str, Any], by_lm: Any) -> None:
     model = by_image(images(data), START)
@@ -134,6 +139,7 @@ def test_ties_across_blocks(shared: Any, data: dict[str, Any], by_lm: Any) -> No
             assert found.uncertainty == pytest.approx(expected.uncertainty, rel=0.01)
 
 
+@SLOW_EMULATED
 def test_a_tie_between_members_and_a_function(data: dict[str, Any]) -> None:
     def build() -> jl.Group:
         model = by_object(images(data), START)
@@ -164,6 +170,7 @@ def test_limits_hold_and_are_told(data: dict[str, Any]) -> None:
     assert "At a bound: g1/n" in result.message
 
 
+@SLOW_EMULATED
 def test_fixed_parameters_and_priors(data: dict[str, Any]) -> None:
     def build() -> jl.Group:
         model = by_object(images(data), START)
@@ -326,6 +333,7 @@ def test_a_single_component_is_one_block(data: dict[str, Any]) -> None:
     assert result.chi2 == pytest.approx(reference.chi2, rel=1e-8)
 
 
+@SLOW_EMULATED
 def test_a_member_without_data_does_not_keep_the_others(data: dict[str, Any]) -> None:
     model = by_object(images(data), START)
     far = model["g2"].copy(name="far")
@@ -335,6 +343,7 @@ def test_a_member_without_data_does_not_keep_the_others(data: dict[str, Any]) ->
     assert result.chi2 == pytest.approx(LM(by_object(images(data), START)).fit().chi2, abs=0.05)
 
 
+@SLOW_EMULATED
 def test_loose_first_then_tight(blend: jl.Group, monkeypatch: pytest.MonkeyPatch) -> None:
     from jointlight.fit import iterate
 
@@ -353,6 +362,7 @@ def test_loose_first_then_tight(blend: jl.Group, monkeypatch: pytest.MonkeyPatch
     assert tolerances[-1] == pytest.approx(0.1 * 1e-7 / 4)
 
 
+@SLOW_EMULATED
 def test_jumps_pay_and_stay_inside_limits(
     data: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -446,6 +456,7 @@ def test_a_field_of_objects_apart_takes_few_fits(monkeypatch: pytest.MonkeyPatch
     agree(result, LM(apart(data, 28)).fit())
 
 
+@SLOW_EMULATED
 def test_sources_are_told_apart(data: dict[str, Any]) -> None:
     model = by_object(images(data), START)
     far = model["g2"].copy(name="far")

@@ -1,0 +1,18 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Marks of tests that hold on every backend: see the fixture `every_backend`."""
+
+from __future__ import annotations
+
+import pytest
+
+BACKENDS = ("cpu", "cuda-emulated", "cuda")
+
+EVERY_BACKEND = pytest.mark.usefixtures("every_backend")
+# Within a module that is marked so: what is about the CPU's backend itself, and what takes long on
+# the emulated device.
+CPU_ALONE = pytest.mark.parametrize("every_backend", ["cpu"], indirect=True)
+SLOW_EMULATED = pytest.mark.parametrize(
+    "every_backend",
+    ["cpu", pytest.param("cuda-emulated", marks=pytest.mark.slow), "cuda"],
+    indirect=True,
+)
