@@ -8,11 +8,13 @@ import pytest
 BACKENDS = ("cpu", "cuda-emulated", "cuda")
 
 EVERY_BACKEND = pytest.mark.usefixtures("every_backend")
-# Within a module that is marked so: what is about the CPU's backend itself, and what takes long on
-# the emulated device.
+# Within a module that is marked so: what is about the CPU's backend itself; what takes long on the
+# emulated device, or too long; what a device does not offer.
 CPU_ALONE = pytest.mark.parametrize("every_backend", ["cpu"], indirect=True)
 SLOW_EMULATED = pytest.mark.parametrize(
     "every_backend",
     ["cpu", pytest.param("cuda-emulated", marks=pytest.mark.slow), "cuda"],
     indirect=True,
 )
+NOT_EMULATED = pytest.mark.parametrize("every_backend", ["cpu", "cuda"], indirect=True)
+HOST_ALONE = pytest.mark.parametrize("every_backend", ["cpu", "cuda-emulated"], indirect=True)

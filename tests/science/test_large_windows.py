@@ -11,10 +11,13 @@ import numpy as np
 import pytest
 
 from reference import core, galsim_truth, render, stages
+from reference.on_backends import CPU_ALONE, EVERY_BACKEND
 from reference.render import Ellipse
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+pytestmark = EVERY_BACKEND
 
 SIZE = 240
 CASES = [  # n, Re (px), q
@@ -39,6 +42,7 @@ def error(image: NDArray, expected: NDArray) -> float:
     return float(np.max(np.abs(image - expected)) / np.max(np.abs(expected)))
 
 
+@cache
 def truth(e: Ellipse, optical: Any, size: int) -> NDArray:
     """GalSim's image; as a Gaussian where n = 0.5: its Sersic errs by up to 5e-5 there."""
     if e.shape == (0.5,):
@@ -206,6 +210,7 @@ def test_fit_from_far_off_is_planned_anew():
     assert np.max(np.abs(fit["v"] - v) / np.array([1, 1, 1, 60, 25, 2, v[6]])) <= 1e-4
 
 
+@CPU_ALONE
 def test_any_number_of_threads():
     e = galaxy(3.0, 20.0, 0.7)
     results = []

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from reference.field import Field, Tile
-from reference.on_backends import CPU_ALONE, EVERY_BACKEND, SLOW_EMULATED
+from reference.on_backends import CPU_ALONE, EVERY_BACKEND
 
 pytestmark = EVERY_BACKEND
 
@@ -117,7 +117,6 @@ def neighbours(field: Field, random: np.random.Generator) -> list[np.ndarray]:
     return [*points, away, start.copy(), flat, none, start.copy(), away]
 
 
-@SLOW_EMULATED
 @pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("memory", [TINY, 1024.0])
 @pytest.mark.parametrize("threads", [1, 2])

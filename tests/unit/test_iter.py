@@ -124,7 +124,6 @@ def test_blocks_of_parameters(blend: jl.Group, by_lm: Any) -> None:
     agree(Iter(blend, blocks=[*shapes, *rest], max_iter=300).fit(), by_lm)
 
 
-@SLOW_EMULATED
 @pytest.mark.parametrize("shared", ["every", "first", "own block"])
 def test_ties_across_blocks(shared: Any, data: dict[str, Any], by_lm: Any) -> None:
     model = by_image(images(data), START)
@@ -170,7 +169,6 @@ def test_limits_hold_and_are_told(data: dict[str, Any]) -> None:
     assert "At a bound: g1/n" in result.message
 
 
-@SLOW_EMULATED
 def test_fixed_parameters_and_priors(data: dict[str, Any]) -> None:
     def build() -> jl.Group:
         model = by_object(images(data), START)
@@ -333,7 +331,6 @@ def test_a_single_component_is_one_block(data: dict[str, Any]) -> None:
     assert result.chi2 == pytest.approx(reference.chi2, rel=1e-8)
 
 
-@SLOW_EMULATED
 def test_a_member_without_data_does_not_keep_the_others(data: dict[str, Any]) -> None:
     model = by_object(images(data), START)
     far = model["g2"].copy(name="far")
@@ -343,7 +340,6 @@ def test_a_member_without_data_does_not_keep_the_others(data: dict[str, Any]) ->
     assert result.chi2 == pytest.approx(LM(by_object(images(data), START)).fit().chi2, abs=0.05)
 
 
-@SLOW_EMULATED
 def test_loose_first_then_tight(blend: jl.Group, monkeypatch: pytest.MonkeyPatch) -> None:
     from jointlight.fit import iterate
 
@@ -362,7 +358,6 @@ def test_loose_first_then_tight(blend: jl.Group, monkeypatch: pytest.MonkeyPatch
     assert tolerances[-1] == pytest.approx(0.1 * 1e-7 / 4)
 
 
-@SLOW_EMULATED
 def test_jumps_pay_and_stay_inside_limits(
     data: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -456,7 +451,6 @@ def test_a_field_of_objects_apart_takes_few_fits(monkeypatch: pytest.MonkeyPatch
     agree(result, LM(apart(data, 28)).fit())
 
 
-@SLOW_EMULATED
 def test_sources_are_told_apart(data: dict[str, Any]) -> None:
     model = by_object(images(data), START)
     far = model["g2"].copy(name="far")

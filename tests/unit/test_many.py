@@ -409,7 +409,7 @@ def test_keyboard_interrupt_among_models(monkeypatch):
 
 def test_progress_is_told_and_its_errors_are_raised(every_backend):
     told = []
-    n = 24 if every_backend == "cuda-emulated" else 1200
+    n = {"cpu": 1200, "cuda-emulated": 24, "cuda": 40_000}[every_backend]
     results = jl.fit_many(
         template(), n_threads=1, **slow_job(n), progress=lambda done, n: told.append((done, n))
     )

@@ -15,7 +15,7 @@ import pytest
 
 import jointlight as jl
 from reference import many_jobs
-from reference.on_backends import CPU_ALONE, EVERY_BACKEND
+from reference.on_backends import CPU_ALONE, EVERY_BACKEND, HOST_ALONE
 
 # Python warns of fork() in a process with threads from 3.12 on: that is what is tested here.
 pytestmark = [
@@ -44,6 +44,7 @@ def test_pool_of_threads(serial):
             assert_equal(results, expected)
 
 
+@HOST_ALONE
 @pytest.mark.parametrize("start", ["fork", pytest.param("spawn", marks=pytest.mark.slow)])
 def test_pool_of_processes(serial, start):
     many_jobs.fit(0, 2)  # the parent has threads
