@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import matplotlib as mpl
@@ -39,6 +39,21 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.skip(reason=error.reason))
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """One line of the summary for all that is skipped because a backend is not here."""
+    report = yield
+    if isinstance(call.excinfo and call.excinfo.value, _NoBackend):
+        report.longrepr = (str(Path(__file__)), None, f"Skipped: {call.excinfo.value}")
+    return report
+
+
+class _NoBackend(pytest.skip.Exception):
+    """What a test is to run on is not here."""
+
+
 @pytest.fixture
 def rng() -> np.random.Generator:
     """Random numbers, the same on every run."""
@@ -56,7 +71,7 @@ def every_backend(request: pytest.FixtureRequest) -> Iterator[str]:
     name: str = request.param
     cuda = backends()["cuda"]
     if name == "cuda" and not cuda.available:
-        pytest.skip(cuda.reason)
+        raise _NoBackend(cuda.reason)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("JOINTLIGHT_BACKEND", name)
         yield name

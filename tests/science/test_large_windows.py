@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from reference import core, galsim_truth, render, stages
-from reference.on_backends import CPU_ALONE, EVERY_BACKEND
+from reference.on_backends import CPU_ALONE, EVERY_BACKEND, SLOW_EMULATED
 from reference.render import Ellipse
 
 if TYPE_CHECKING:
@@ -88,6 +88,7 @@ def test_against_galsim(n, scale, q, psf, fwhm):
     assert error(np.asarray(scene.render(v, 0)), expected) <= 1e-5
 
 
+@SLOW_EMULATED
 @pytest.mark.parametrize(("n", "scale", "q"), CASES)
 def test_against_galsim_under_wide_wings(n, scale, q):
     e = galaxy(n, scale, q, 360)
@@ -111,6 +112,7 @@ def test_galaxy_anywhere_in_its_window(n, scale, q, place):
     assert error(np.asarray(scene.render(v, 0)), expected) <= 1e-5
 
 
+@SLOW_EMULATED
 @pytest.mark.parametrize("psf", ["gaussian", "moffat", "lopsided"])
 @pytest.mark.parametrize("tolerance", [1e-4, 1e-5, 1e-6])
 @pytest.mark.parametrize(("n", "scale", "q"), CASES)
@@ -157,6 +159,7 @@ def test_derivatives_against_central_differences(e, psf):
     assert np.max(best) <= 1e-7
 
 
+@SLOW_EMULATED
 @pytest.mark.parametrize("n", [0.6, 1.0, 4.0, 6.0])
 @pytest.mark.parametrize("which", [0, 2, 4, 5])
 def test_moving_is_smooth(which, n):
