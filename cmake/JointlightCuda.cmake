@@ -29,7 +29,7 @@ message(STATUS "jointlight: CUDA ${CMAKE_CUDA_COMPILER_VERSION} for ${CMAKE_CUDA
 
 set(CUDA_GENERATED "${CMAKE_CURRENT_BINARY_DIR}/generated/cuda")
 set(CUDA_SOURCES csrc/backend/cuda/cuda_backend.cu csrc/backend/cuda/foreign_memory.cu
-    csrc/backend/cuda/place.cu csrc/backend/cuda/probe.cu csrc/backend/cuda/profile_table.cu)
+    csrc/backend/cuda/probe.cu csrc/backend/cuda/profile_table.cu)
 set(CUDA_PROFILE_STEMS "")
 foreach(PROFILE IN LISTS PROFILE_STEMS)
   string(APPEND CUDA_PROFILE_STEMS "X(${PROFILE}) ")

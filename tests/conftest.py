@@ -4,12 +4,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
 import pytest
 from hypothesis import settings
+
+from reference.on_backends import BACKENDS
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -36,10 +39,42 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.skip(reason=error.reason))
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """One line of the summary for all that is skipped because a backend is not here."""
+    report = yield
+    if isinstance(call.excinfo and call.excinfo.value, _NoBackend):
+        report.longrepr = (str(Path(__file__)), None, f"Skipped: {call.excinfo.value}")
+    return report
+
+
+class _NoBackend(pytest.skip.Exception):
+    """What a test is to run on is not here."""
+
+
 @pytest.fixture
 def rng() -> np.random.Generator:
     """Random numbers, the same on every run."""
     return np.random.default_rng(20260101)
+
+
+@pytest.fixture(scope="module", params=BACKENDS)
+def every_backend(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Compute on each backend in turn wherever a test asks for none; fixtures with fits ask for it.
+
+    "cuda-emulated" is the device's code run on the host. "cuda" is skipped where there is none.
+    """
+    from jointlight.backends import backends
+
+    name: str = request.param
+    cuda = backends()["cuda"]
+    if name == "cuda" and not cuda.available:
+        raise _NoBackend(cuda.reason)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("JOINTLIGHT_BACKEND", name)
+        yield name
 
 
 @pytest.fixture(scope="session")

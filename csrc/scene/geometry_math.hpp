@@ -120,18 +120,6 @@ JL_HD inline bool evaluate_sky(const TileGeometry& tile, const double* slots, Ti
   return true;
 }
 
-// A profile of which all is at hand as plain data.
-struct ViewedProfile {
-  const ProfileView* view;
-
-  JL_HD bool allows(const double* shape) const {
-    return within_limits(view->n_shape, shape, view->shape_min, view->shape_max);
-  }
-  JL_HD double flux_factor(const double* shape, double* by_shape) const {
-    return transform_flux(transform_stencil(view->transform, shape), by_shape);
-  }
-};
-
 // What evaluate_geometry does (geometry.hpp), in a given chart and with a profile that says of
 // itself
 //   bool allows(const double* shape) const;

@@ -158,13 +158,5 @@ JL_HD inline void add_prior(const ParameterView& map, int i, const double* x, bo
   }
 }
 
-// How far coordinate i may move from x in one step: low <= 0 <= high.
-JL_HD inline void step_limits(const ParameterView& map, int i, double x, double& low,
-                              double& high) {
-  const double down = map.lower[i] - x, up = map.upper[i] - x, step = map.max_step[i];
-  low = down < -step ? -step : down;
-  high = step < up ? step : up;
-}
-
 JL_ISA_END
 }  // namespace jointlight

@@ -51,13 +51,6 @@ struct RadialRange {
   JL_HD int n_intervals() const { return end - begin; }
 };
 
-// A profile's limits and transforms, as an executor without the registry sees them.
-struct ProfileView {
-  int n_shape = 0;
-  double shape_min[2] = {}, shape_max[2] = {};
-  TransformView transform;
-};
-
 JL_ISA_BEGIN
 
 // All but the nodes themselves, which the host makes when they are first needed.

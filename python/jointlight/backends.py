@@ -20,6 +20,7 @@ __all__ = [
     "backends",
     "check_precision",
     "cuda_module",
+    "environment_backend",
     "environment_threads",
     "ready_backend",
     "warn_of_moved",
@@ -124,7 +125,8 @@ def ready_backend(name: object) -> str:
     Parameters
     ----------
     name : object
-        What the user passed: "auto", "cpu", "cuda", or "cuda:1" and so on for another device.
+        What the user passed: "cpu", "cuda", or "cuda:1" and so on for another device; "auto" is
+        what the environment's ``JOINTLIGHT_BACKEND`` asks for, where that is set.
 
     Returns
     -------
@@ -139,7 +141,13 @@ def ready_backend(name: object) -> str:
         If it cannot be used here; the reason says why and what to install.
     """
     if not (isinstance(name, str) and _BACKEND.fullmatch(name)):
-        raise invalid("backend", name, "'auto', 'cpu', 'cuda' or 'cuda:N', N the device's number")
+        raise invalid("backend", name, _ALLOWED)
+    if name == "auto" and (wanted := environment_backend()) != "auto":
+        try:
+            return ready_backend(wanted)
+        except BackendUnavailable as error:
+            reason = f"{error.reason}. The environment variable JOINTLIGHT_BACKEND asks for it"
+            raise BackendUnavailable(wanted, reason) from None
     if not name.startswith("cuda") or name.startswith("cuda-emulated"):
         return "cpu" if name == "auto" else name
     try:
@@ -157,6 +165,27 @@ def ready_backend(name: object) -> str:
 
 # "cuda-emulated" is the device's code run on the host: slow, for tests, where it fails when asked.
 _BACKEND = re.compile(r"auto|cpu|cuda(:\d{1,3})?|cuda-emulated(-until-\d+)?")
+_ALLOWED = "'auto', 'cpu', 'cuda' or 'cuda:N', N the device's number"
+
+
+def environment_backend() -> str:
+    """Backend that the environment's ``JOINTLIGHT_BACKEND`` asks for.
+
+    Returns
+    -------
+    str
+        "auto" where it is not set: no backend in particular.
+
+    Raises
+    ------
+    InvalidInput
+        If there is no such backend.
+    """
+    name = "JOINTLIGHT_BACKEND"
+    text = os.environ.get(name, "").strip() or "auto"
+    if not _BACKEND.fullmatch(text):
+        raise invalid(f"the environment variable {name}", text, _ALLOWED, "set it so or unset it")
+    return text
 
 
 def warn_of_moved(backend: str, failure: str, n: int) -> None:

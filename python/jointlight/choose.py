@@ -7,14 +7,13 @@ over only where it has shown itself faster at that very work.
 
 from __future__ import annotations
 
-import os
 from functools import cache
 from importlib.util import find_spec
 from math import log2
 from time import perf_counter
 from typing import TYPE_CHECKING, Final
 
-from jointlight.backends import cuda_module
+from jointlight.backends import cuda_module, environment_backend
 from jointlight.errors import BackendUnavailable
 
 if TYPE_CHECKING:
@@ -56,7 +55,7 @@ def is_open(backend: object) -> bool:
     bool
         True for "auto", unless the environment's ``JOINTLIGHT_BACKEND`` says what that is.
     """
-    return backend == "auto" and not os.environ.get("JOINTLIGHT_BACKEND", "").strip()
+    return backend == "auto" and environment_backend() == "auto"
 
 
 @cache

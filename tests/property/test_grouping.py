@@ -12,6 +12,10 @@ from astropy.wcs import WCS
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from reference.on_backends import EVERY_BACKEND
+
+pytestmark = EVERY_BACKEND
+
 jl = pytest.importorskip("jointlight")
 
 REFERENCE = (150.0, 2.0)  # degrees

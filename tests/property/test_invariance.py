@@ -10,8 +10,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from jointlight.backends import ready_backend
 from reference import core
+from reference.on_backends import EVERY_BACKEND
 from reference.render import Ellipse
+
+pytestmark = EVERY_BACKEND
 
 SIZE = 33
 PSFS = {
@@ -173,7 +177,7 @@ def test_tie_is_substitution(e, share):
         prior_sigma=np.full(n, np.inf),
         functions=[],
     )
-    tied = builder.build(n_threads=1)
+    tied = builder.build(n_threads=1, backend=ready_backend("auto"))
     plain, _ = core.scene(e, SIZE, SIZE, psf=psf, data=data)
     a, b = tied.linearize(v), plain.linearize(v)
     assert a[0] == pytest.approx(b[0], rel=1e-11)

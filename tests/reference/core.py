@@ -109,6 +109,7 @@ def scene(
 ) -> tuple[Any, NDArray]:
     """Compile the components (all parameters free) and return (scene, start vector)."""
     from jointlight import _core
+    from jointlight.backends import ready_backend
 
     if not isinstance(components, (list, tuple)):
         components = [components]
@@ -158,7 +159,8 @@ def scene(
         prior_sigma=np.full(n, np.inf),
         functions=[],
     )
-    return builder.build(n_threads=n_threads, tolerance=tolerance), v
+    how = {"n_threads": n_threads, "tolerance": tolerance, "backend": ready_backend("auto")}
+    return builder.build(**how), v
 
 
 def render(

@@ -171,10 +171,12 @@ class Field:
         return [number.get(i, 0) for i in slots], slots
 
     def scene(self, *, precision: str = "float64", **build: Any) -> Any:
-        """The compiled scene; one thread unless asked for more."""
+        """The compiled scene; of one thread and the environment's backend unless asked for more."""
+        from jointlight.backends import ready_backend
+
         builder = self.builder()
         builder.set_precision(precision)
-        return builder.build(**{"n_threads": 1, **build})
+        return builder.build(**{"n_threads": 1, "backend": ready_backend("auto"), **build})
 
     def observe(self, noise: float = 0.0, seed: int = 0) -> NDArray:
         """Make the images of the present values the data; returns the parameters."""

@@ -11,10 +11,13 @@ import numpy as np
 import pytest
 
 from reference import core, galsim_truth, render, stages
+from reference.on_backends import EVERY_BACKEND
 from reference.render import Ellipse
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+pytestmark = EVERY_BACKEND
 
 SIZE = 65
 CASES = [  # profile, shape, Re (px)

@@ -9,9 +9,12 @@ import numpy as np
 import pytest
 
 from reference import small_problem
+from reference.on_backends import EVERY_BACKEND
 
 if TYPE_CHECKING:
     from astropy.wcs import WCS
+
+pytestmark = EVERY_BACKEND
 
 jl = pytest.importorskip("jointlight")
 

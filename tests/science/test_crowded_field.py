@@ -9,6 +9,9 @@ import numpy as np
 import pytest
 
 from reference import crowded
+from reference.on_backends import CPU_ALONE, EVERY_BACKEND, NOT_EMULATED, SLOW_EMULATED
+
+pytestmark = EVERY_BACKEND
 
 jl = pytest.importorskip("jointlight")
 
@@ -38,12 +41,14 @@ def check(field: crowded.Field, model: Any, result: Any, share: float) -> dict[s
     return shares
 
 
+@SLOW_EMULATED
 def test_a_small_field():
     field, model, result = solve(60)
     assert result.n_free > 350
     check(field, model, result, 0.95)
 
 
+@CPU_ALONE
 def test_the_truth_judges():
     """Shares fall where sources are wrong: a judge that lets all pass would be none."""
     field, model, _ = solve(60)
@@ -55,12 +60,14 @@ def test_the_truth_judges():
     assert after["flux_in_map"] == before["flux_in_map"]
 
 
+@NOT_EMULATED
 @pytest.mark.slow
 def test_three_bands_of_different_scales():
     field, model, result = solve(150, ("r", "z", "u"))
     check(field, model, result, 0.97)
 
 
+@NOT_EMULATED
 @pytest.mark.slow
 def test_a_thousand_sources():
     field, model, result = solve(1000)

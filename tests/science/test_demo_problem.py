@@ -12,6 +12,9 @@ import numpy as np
 import pytest
 
 from reference import demo_problem
+from reference.on_backends import CPU_ALONE, EVERY_BACKEND
+
+pytestmark = EVERY_BACKEND
 
 jl = pytest.importorskip("jointlight")
 
@@ -49,7 +52,7 @@ def bands() -> list[demo_problem.Band]:
 
 
 @pytest.fixture(scope="module")
-def fitted(bands) -> tuple[Any, Any]:
+def fitted(bands, every_backend) -> tuple[Any, Any]:
     model = build(bands)
     model.initialize()
     return model, model.fit(verbose=0)
@@ -106,6 +109,7 @@ def test_rendering_against_galsim(bands):
         assert np.max(np.abs(np.asarray(image) - truth)) <= 2e-5 * truth.max(), band.name
 
 
+@CPU_ALONE
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads Linux's peak memory")
 def test_memory_of_the_whole_fit(bands, tmp_path):
     content = {f"{b.name}_{k}": getattr(b, k) for b in bands for k in ("data", "sigma", "fwhm")}

@@ -13,6 +13,9 @@ import numpy as np
 import pytest
 
 from reference import demo_problem, five_galaxies, galsim_truth
+from reference.on_backends import EVERY_BACKEND, SLOW_EMULATED
+
+pytestmark = EVERY_BACKEND
 
 jl = pytest.importorskip("jointlight")
 
@@ -127,6 +130,7 @@ def test_from_the_truth(problem):
     assert np.allclose(errors(model).ravel(), sigma, rtol=0.03)
 
 
+@SLOW_EMULATED
 @pytest.mark.parametrize("seed", range(8))
 def test_from_rough_starts(problem, seed):
     rng = np.random.default_rng(seed)

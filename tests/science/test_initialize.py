@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import jointlight as jl
+from reference.on_backends import EVERY_BACKEND, SLOW_EMULATED
 
 SIZE = 64
 FIT = {"max_iterations": 200}
@@ -77,6 +78,8 @@ def count(seeds, snr=None, **options):
     return sum(good for good, _ in results), [n for _, n in results]
 
 
+@SLOW_EMULATED
+@EVERY_BACKEND
 def test_random_galaxies():
     good, n_linearize = count(range(60))
     assert good >= 59

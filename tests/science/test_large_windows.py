@@ -11,10 +11,13 @@ import numpy as np
 import pytest
 
 from reference import core, galsim_truth, render, stages
+from reference.on_backends import CPU_ALONE, EVERY_BACKEND, SLOW_EMULATED
 from reference.render import Ellipse
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+pytestmark = EVERY_BACKEND
 
 SIZE = 240
 CASES = [  # n, Re (px), q
@@ -39,6 +42,7 @@ def error(image: NDArray, expected: NDArray) -> float:
     return float(np.max(np.abs(image - expected)) / np.max(np.abs(expected)))
 
 
+@cache
 def truth(e: Ellipse, optical: Any, size: int) -> NDArray:
     """GalSim's image; as a Gaussian where n = 0.5: its Sersic errs by up to 5e-5 there."""
     if e.shape == (0.5,):
@@ -84,6 +88,7 @@ def test_against_galsim(n, scale, q, psf, fwhm):
     assert error(np.asarray(scene.render(v, 0)), expected) <= 1e-5
 
 
+@SLOW_EMULATED
 @pytest.mark.parametrize(("n", "scale", "q"), CASES)
 def test_against_galsim_under_wide_wings(n, scale, q):
     e = galaxy(n, scale, q, 360)
@@ -107,6 +112,7 @@ def test_galaxy_anywhere_in_its_window(n, scale, q, place):
     assert error(np.asarray(scene.render(v, 0)), expected) <= 1e-5
 
 
+@SLOW_EMULATED
 @pytest.mark.parametrize("psf", ["gaussian", "moffat", "lopsided"])
 @pytest.mark.parametrize("tolerance", [1e-4, 1e-5, 1e-6])
 @pytest.mark.parametrize(("n", "scale", "q"), CASES)
@@ -153,6 +159,7 @@ def test_derivatives_against_central_differences(e, psf):
     assert np.max(best) <= 1e-7
 
 
+@SLOW_EMULATED
 @pytest.mark.parametrize("n", [0.6, 1.0, 4.0, 6.0])
 @pytest.mark.parametrize("which", [0, 2, 4, 5])
 def test_moving_is_smooth(which, n):
@@ -206,6 +213,7 @@ def test_fit_from_far_off_is_planned_anew():
     assert np.max(np.abs(fit["v"] - v) / np.array([1, 1, 1, 60, 25, 2, v[6]])) <= 1e-4
 
 
+@CPU_ALONE
 def test_any_number_of_threads():
     e = galaxy(3.0, 20.0, 0.7)
     results = []

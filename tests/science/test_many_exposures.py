@@ -7,6 +7,9 @@ import numpy as np
 import pytest
 
 from reference import exposures
+from reference.on_backends import EVERY_BACKEND
+
+pytestmark = EVERY_BACKEND
 
 jl = pytest.importorskip("jointlight")
 

@@ -7,6 +7,9 @@ import numpy as np
 import pytest
 
 from reference import small_problem
+from reference.on_backends import EVERY_BACKEND, NOT_EMULATED
+
+pytestmark = EVERY_BACKEND
 
 
 def pulls(realisations: int, seed: int) -> tuple[dict[str, np.ndarray], np.ndarray]:
@@ -65,6 +68,7 @@ def test_pulls_of_a_part():
     check(80, 0.4, 0.25, 0.3)
 
 
+@NOT_EMULATED
 @pytest.mark.slow
 def test_pulls():
     # 2000 rather than 500: the sample's own scatter stays well inside the tolerances.

@@ -11,7 +11,10 @@ import numpy as np
 import pytest
 
 from reference import core
+from reference.on_backends import CPU_ALONE, EVERY_BACKEND, HOST_ALONE
 from reference.render import Ellipse
+
+pytestmark = EVERY_BACKEND
 
 E = Ellipse("sersic", (1.7,), 12.3, 13.1, 3.0, 0.7, 0.6).with_flux(400.0)
 F = Ellipse("moffat", (2.6,), 6.4, 17.9, 2.0, 0.5, 1.9).with_flux(150.0)
@@ -46,13 +49,14 @@ def vectors(v: np.ndarray, count: int, seed: int):
 
 
 @pytest.mark.parametrize("psf", PSFS)
-def test_ten_thousand_random_vectors(psf):
+def test_ten_thousand_random_vectors(psf, every_backend):
     stars = () if psf == "none" else (STAR,)
     data = np.random.default_rng(0).normal(0.0, 1.0, (17, 19))
     scene, v = core.scene([E, F, G], 17, 19, psf=PSFS[psf], data=data, stars=stars)
     n = len(v)
     reference = np.array(scene.render(v, 0))
-    for w in vectors(v, 2500, 7):
+    count = 250 if every_backend == "cuda-emulated" else 2500
+    for w in vectors(v, count, 7):
         image = scene.render(w, 0)
         chi2, gradient, hessian = scene.linearize(w)
         assert image.shape == (17, 19)
@@ -84,6 +88,7 @@ def linearized(n_threads: int, psf: Any) -> tuple:
     return chi2, scene.chi2(v), gradient, hessian, scene.render(v, 0), fit["v"], fit["chi2"]
 
 
+@CPU_ALONE
 @pytest.mark.parametrize("psf", PSFS)
 def test_any_number_of_threads_gives_the_same_bits(psf):
     one = linearized(1, PSFS[psf])
@@ -96,6 +101,7 @@ def _child(queue: Any, scene: Any, v: np.ndarray) -> None:
     queue.put(scene.linearize(v)[0])
 
 
+@HOST_ALONE
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
 def test_a_forked_child_can_use_the_parents_scene():

@@ -7,7 +7,10 @@ import numpy as np
 import pytest
 
 from reference import core
+from reference.on_backends import EVERY_BACKEND
 from reference.render import Ellipse
+
+pytestmark = EVERY_BACKEND
 
 TRUE_Q = (0.3, 0.5, 0.7, 0.85, 0.95, 1.0)
 START_Q = (0.85, 0.93, 0.99, 1.0)

@@ -7,8 +7,11 @@ import numpy as np
 import pytest
 
 from reference import core, render, stages
+from reference.on_backends import EVERY_BACKEND
 from reference.profiles import PROFILES
 from reference.render import Ellipse
+
+pytestmark = EVERY_BACKEND
 
 E = Ellipse("sersic", (1.7,), 12.3, 13.1, 3.0, 0.7, 0.6).with_flux(400.0)
 F = Ellipse("exponential", (), 6.4, 17.9, 2.0, 0.5, 1.9).with_flux(150.0)

@@ -11,6 +11,9 @@ import pytest
 from astropy.time import Time
 
 from reference import transient
+from reference.on_backends import EVERY_BACKEND, NOT_EMULATED, SLOW_EMULATED
+
+pytestmark = EVERY_BACKEND
 
 jl = pytest.importorskip("jointlight")
 
@@ -162,6 +165,7 @@ def check_without_noise(epochs: list[transient.Epoch]) -> None:
     assert np.max(np.abs(offset)) <= 0.3
 
 
+@SLOW_EMULATED
 def test_a_dozen_epochs():
     epochs = transient.make(12, bands=("r",))
     check_without_noise(epochs)
@@ -169,6 +173,7 @@ def test_a_dozen_epochs():
     check(study(epochs, 16, 1), bias=3.0, width=0.25, slack=0.7)
 
 
+@NOT_EMULATED
 @pytest.mark.slow
 def test_sixty_epochs_in_three_bands():
     epochs = transient.make(60)

@@ -9,6 +9,10 @@ import numpy as np
 import pytest
 from astropy.wcs import WCS, Sip
 
+from reference.on_backends import EVERY_BACKEND
+
+pytestmark = EVERY_BACKEND
+
 jl = pytest.importorskip("jointlight")
 
 

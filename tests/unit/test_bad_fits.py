@@ -14,6 +14,9 @@ import jointlight as jl
 from jointlight.errors import InvalidInput, JointlightWarning
 from jointlight.fit.lm import with_tie_errors
 from reference import small_problem
+from reference.on_backends import EVERY_BACKEND
+
+pytestmark = EVERY_BACKEND
 
 NAN = float("nan")
 LM, Iter, LMOptions = jl.fit.LM, jl.fit.Iter, jl.fit.LMOptions
@@ -32,7 +35,7 @@ def source(target: jl.TargetImage, **options: Any) -> Any:
 
 
 @pytest.fixture(scope="module")
-def model() -> Any:
+def model(every_backend: str) -> Any:
     return source(image(variance=9.0)).initialize()
 
 

@@ -15,6 +15,7 @@ from jointlight.errors import InvalidInput, JointlightError
 from jointlight.image import TargetImage, TargetImageList
 from jointlight.models import FlatSky, Gaussian, Group, Model, PointSource, Sersic, joint
 from jointlight.parameters import Normal, Parameter
+from reference.on_backends import EVERY_BACKEND
 from unit.model_cases import make_image, make_list, values_for
 
 R = make_image()
@@ -292,6 +293,7 @@ def test_refused(case: str) -> None:
     assert isinstance(caught.value, (InvalidInput, ValueError))
 
 
+@EVERY_BACKEND
 def test_compilation_does_not_touch_the_model() -> None:
     model = Gaussian(target=R, **values_for(Gaussian))
     before = str(model)

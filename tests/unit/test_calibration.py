@@ -15,7 +15,10 @@ import jointlight as jl
 from jointlight.errors import InvalidInput
 from jointlight.image import TargetImage, TargetImageList
 from jointlight.models import Component, Sersic, component_classes
+from reference.on_backends import EVERY_BACKEND
 from unit.model_cases import make_image, make_list, values_for
+
+pytestmark = EVERY_BACKEND
 
 SHIFT, ROTATION, SCALE, FLUX = (0.31, -0.22), 7.0, 1.04, 0.8
 SETTINGS: dict[str, Any] = {

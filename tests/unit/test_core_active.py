@@ -9,6 +9,9 @@ import numpy as np
 import pytest
 
 from reference.field import Field
+from reference.on_backends import EVERY_BACKEND
+
+pytestmark = EVERY_BACKEND
 
 # Nearly to the end: less than 1e-7 of chi2 is left, 3e-4 sigma, whatever the way there.
 CLOSE = {"ftol": 1e-12, "gtol": 1e-12}

@@ -9,6 +9,9 @@ import numpy as np
 import pytest
 
 from reference.field import Field
+from reference.on_backends import CPU_ALONE, EVERY_BACKEND
+
+pytestmark = EVERY_BACKEND
 
 SHAPE = (131, 157)  # several squares each way, none of them whole at the far sides
 
@@ -86,6 +89,7 @@ def test_what_is_kept_never_shows(likelihood: str) -> None:
             np.testing.assert_array_equal(one, other)
 
 
+@CPU_ALONE
 def test_fits_do_not_depend_on_threads() -> None:
     """The same path, not only the same end."""
     field = crowd()

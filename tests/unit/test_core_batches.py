@@ -10,6 +10,9 @@ import numpy as np
 import pytest
 
 from reference.field import Field, Tile
+from reference.on_backends import CPU_ALONE, EVERY_BACKEND
+
+pytestmark = EVERY_BACKEND
 
 N_IMAGES = 4
 PRECISIONS = ("float64", "mixed")
@@ -57,6 +60,8 @@ def assert_same(one: list[Any], other: list[Any]) -> None:
         np.testing.assert_array_equal(a, b)
 
 
+# The memory is that of the CPU's backend.
+@CPU_ALONE
 @pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("memory", [TINY, 0.5, 1.0])
@@ -79,6 +84,8 @@ def test_images_in_batches(memory: float, threads: int, precision: str) -> None:
     assert one["chi2"] == other["chi2"]
 
 
+# The memory is that of the CPU's backend.
+@CPU_ALONE
 @pytest.mark.parametrize("memory", [0.0, -1.0, np.nan])
 def test_an_allowance_that_is_none(memory: float) -> None:
     with pytest.raises(ValueError, match="memory_mb"):

@@ -9,6 +9,9 @@ import numpy as np
 import pytest
 
 from reference.field import Field, Tile, central_differences
+from reference.on_backends import EVERY_BACKEND
+
+pytestmark = EVERY_BACKEND
 
 SIZE, SIGMA = 61, 1.4
 PIVOT = (6.0, -4.0)

@@ -9,6 +9,9 @@ import numpy as np
 import pytest
 
 from reference.field import Field, normal_matrix
+from reference.on_backends import EVERY_BACKEND
+
+pytestmark = EVERY_BACKEND
 
 DENSE = {"covariance_max_size": 100000}
 SPARSE = {"covariance_max_size": 0}

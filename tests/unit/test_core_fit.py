@@ -10,6 +10,10 @@ import numpy as np
 import pytest
 
 from jointlight import _core
+from jointlight.backends import ready_backend
+from reference.on_backends import EVERY_BACKEND
+
+pytestmark = EVERY_BACKEND
 
 TRUTH = np.array([0.3, -0.4, 0.5, 20.0, 4.0, 1.5, 50.0])  # x, y, q, PA, Re, n, Ie
 SIZE = 48
@@ -66,7 +70,7 @@ def scene(
         sigma,
         functions or [],
     )
-    return builder.build(n_threads=1)
+    return builder.build(n_threads=1, backend=ready_backend("auto"))
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from jointlight.backends import ready_backend
 from reference.field import Field
+from reference.on_backends import EVERY_BACKEND
+
+pytestmark = EVERY_BACKEND
 
 SHAPES = ((40, 44), (36, 36))
 
@@ -175,6 +179,6 @@ def test_an_amplitude_that_is_a_difference_may_vanish(start: tuple[float, float]
         prior_mean=np.full(n + 1, 10.0), prior_sigma=np.where(np.arange(n + 1) == 7, 5.0, np.inf),
         functions=[],
     )  # fmt: skip
-    out = builder.build(n_threads=1).fit(v)
+    out = builder.build(n_threads=1, backend=ready_backend("auto")).fit(v)
     assert out["status"].startswith("converged")
     assert out["v"][6] - out["v"][7] == pytest.approx(20.0, abs=3.0)

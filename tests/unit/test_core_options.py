@@ -12,6 +12,9 @@ from jointlight.errors import InvalidInput
 from jointlight.fit import LM, LMOptions
 from reference import small_problem
 from reference.field import Field
+from reference.on_backends import EVERY_BACKEND
+
+pytestmark = EVERY_BACKEND
 
 
 @pytest.fixture

@@ -10,6 +10,9 @@ import numpy as np
 import pytest
 
 from reference.field import Field, Tile
+from reference.on_backends import CPU_ALONE, EVERY_BACKEND
+
+pytestmark = EVERY_BACKEND
 
 CELL = 26  # px between sources that share no pixel
 
@@ -363,6 +366,8 @@ def test_no_component_has_time() -> None:
     assert out["chi2"] < scene.chi2(field.start)
 
 
+# Against the clock, which is the solver's on any backend.
+@CPU_ALONE
 def test_a_component_out_of_time_leaves_the_rest_to_the_others() -> None:
     field, slots = apart(6, columns=3)
     valley(field, slots[2], 0.0)

@@ -27,6 +27,7 @@ from jointlight.models import (
     joint,
     merge,
 )
+from reference.on_backends import EVERY_BACKEND
 from unit.model_cases import make_image, make_list, values_for
 
 
@@ -92,6 +93,7 @@ def test_what_is_added_to_an_inner_group_twice_is_found_when_compiled(r: TargetI
         outer.compile()
 
 
+@EVERY_BACKEND
 def test_an_edited_group_is_the_one_built_by_hand(both: TargetImageList) -> None:
     members = [galaxy(both, f"g{k}", center=(2.0 * k - 3.0, 1.0 - k)) for k in range(4)]
     sky = joint("flat sky", target=both, name="sky", I0=0.3)
@@ -131,6 +133,7 @@ def test_remove_at_depth_and_groups_that_become_empty(r: TargetImage) -> None:
     assert names(outer) == ["h"]
 
 
+@EVERY_BACKEND
 def test_a_galaxy_that_is_not_on_one_of_the_images(both: TargetImageList) -> None:
     field = Group([galaxy(both, "a"), galaxy(both, "b", center=(3.0, 3.0))], target=both)
     before = field.image("W1")
@@ -238,6 +241,7 @@ def test_angles_take_limits_over_by_whole_turns(r: TargetImage) -> None:
     assert (low, high) == (160.0, 200.0)
 
 
+@EVERY_BACKEND
 def test_a_fit_after_an_edit_is_that_of_a_fresh_model(both: TargetImageList) -> None:
     def two() -> Group:
         return Group(
@@ -460,6 +464,7 @@ def test_groups_nested_any_way_have_the_same_sources(how: str, both: TargetImage
     assert sum(source.is_sky for source in sources) == 2
 
 
+@EVERY_BACKEND
 @pytest.mark.parametrize("how", HOW[1:])
 def test_groups_nested_any_way_are_the_same_scene(how: str, both: TargetImageList) -> None:
     flat, other = nested(both, "flat"), nested(both, how)

@@ -13,7 +13,10 @@ import jointlight as jl
 from jointlight.errors import InvalidInput
 from jointlight.image import TargetImage, TargetImageList
 from jointlight.models import Deblended, Exponential, FlatSky, Group, PointSource, Sersic, joint
+from reference.on_backends import EVERY_BACKEND
 from unit.model_cases import make_image, make_list, values_for
+
+pytestmark = EVERY_BACKEND
 
 
 @pytest.fixture

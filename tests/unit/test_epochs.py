@@ -21,6 +21,7 @@ from jointlight.image import TargetImage, TargetImageList
 from jointlight.models.motion import parallax_factors
 from jointlight.parameters import Parameter, dependency_order, resolve_affine
 from jointlight.scene import SlotMap
+from reference.on_backends import EVERY_BACKEND
 from unit.model_cases import make_image
 
 MJD = 59000.0
@@ -205,6 +206,7 @@ def test_centre_follows_space_motion() -> None:
         assert np.max(np.abs(found - np.array(expected))) < 1e-3 * 1e-3 * parallax
 
 
+@EVERY_BACKEND
 def test_fits_the_motion_of_a_star_that_galsim_drew() -> None:
     galsim = pytest.importorskip("galsim")
     rng = np.random.default_rng(8)
@@ -239,6 +241,7 @@ def test_fits_the_motion_of_a_star_that_galsim_drew() -> None:
     assert still.initialize().fit().chi2 - result.chi2 > 100.0
 
 
+@EVERY_BACKEND
 def test_it_is_linear_and_nothing_is_called_back() -> None:
     images = epochs()
     model = moving(images, center=(0.1, 0.2), flux=50.0)

@@ -16,7 +16,10 @@ from jointlight.image import TargetImageList
 from jointlight.models.wavelength import interpolation
 from jointlight.parameters import Parameter, tie_polynomial
 from jointlight.parameters.ties import LinearTie
+from reference.on_backends import EVERY_BACKEND
 from unit.model_cases import make_image
+
+pytestmark = EVERY_BACKEND
 
 NOISE = 0.1
 FLUX = {"r 1": 6.0, "g 1": -2.0, "r 2": 9.0, "g 2": 4.0, "r 0": 0.0, "g 0": 0.0}
@@ -49,7 +52,7 @@ def transient(images: Any, **options: Any) -> jl.Group:
 
 
 @pytest.fixture(scope="module")
-def fitted() -> Any:
+def fitted(every_backend: str) -> Any:
     images = TargetImageList(blank(name) for name in FLUX)
     truth = transient(images, flux=FLUX)
     rng = np.random.default_rng(4)

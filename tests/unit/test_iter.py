@@ -15,6 +15,9 @@ import jointlight as jl
 from jointlight.errors import InvalidInput
 from jointlight.fit import LM, Iter, LMOptions
 from jointlight.fit.blocks import check_blocks, make_blocks, side_by_side
+from reference.on_backends import EVERY_BACKEND, SLOW_EMULATED
+
+pytestmark = EVERY_BACKEND
 
 GALAXIES = (
     {"center": (-1.5, 0.3), "q": 0.7, "PA": 20.0, "n": 1.5, "Re": 1.2},
@@ -114,6 +117,7 @@ def test_any_partition_reaches_the_minimum(blocks: Any, blend: jl.Group, by_lm: 
     agree(Iter(blend, blocks=blocks).fit(), by_lm)
 
 
+@SLOW_EMULATED
 def test_blocks_of_parameters(blend: jl.Group, by_lm: Any) -> None:
     shapes = [[blend[f"g{k}"][name] for name in ("q", "PA", "n", "Re")] for k in range(3)]
     rest = [[f"g{k}/center" for k in range(3)], ["g0/flux", "g1/flux", "g2/flux", blend["sky"]]]
@@ -134,6 +138,7 @@ def test_ties_across_blocks(shared: Any, data: dict[str, Any], by_lm: Any) -> No
             assert found.uncertainty == pytest.approx(expected.uncertainty, rel=0.01)
 
 
+@SLOW_EMULATED
 def test_a_tie_between_members_and_a_function(data: dict[str, Any]) -> None:
     def build() -> jl.Group:
         model = by_object(images(data), START)

@@ -34,6 +34,9 @@ from reference.many_objects import (
     one_by_one,
     template,
 )
+from reference.on_backends import CPU_ALONE, EVERY_BACKEND
+
+pytestmark = EVERY_BACKEND
 
 # ---- agreement with single fits ---------------------------------------------------------------
 
@@ -343,7 +346,7 @@ def test_limits_of_each_object():
 
 def test_time_limit_is_each_objects_own():
     stamps, _, start = drawn([(32, 32)] * 3)
-    big, _, far = drawn([(700, 700)], seed=3)
+    big, _, far = drawn([(350, 350)], seed=3)
     for name in NAMES:
         start[name] = np.append(start[name], far[name])
     begin = time.perf_counter()
@@ -365,6 +368,8 @@ def slow_job(n: int = 400) -> dict[str, Any]:
     return {"data": stamps * (n // 4), "start": tiled}
 
 
+# One object after the other; on a device they go side by side: see test_many_together.py.
+@CPU_ALONE
 def test_keyboard_interrupt_keeps_what_is_done():
     job = slow_job(40_000)  # minutes, were it not interrupted
     timer = threading.Timer(0.6, os.kill, (os.getpid(), signal.SIGINT))
@@ -402,10 +407,11 @@ def test_keyboard_interrupt_among_models(monkeypatch):
     assert models[1]["flux"].uncertainty is None
 
 
-def test_progress_is_told_and_its_errors_are_raised():
+def test_progress_is_told_and_its_errors_are_raised(every_backend):
     told = []
+    n = {"cpu": 1200, "cuda-emulated": 24, "cuda": 40_000}[every_backend]
     results = jl.fit_many(
-        template(), n_threads=1, **slow_job(1200), progress=lambda done, n: told.append((done, n))
+        template(), n_threads=1, **slow_job(n), progress=lambda done, n: told.append((done, n))
     )
     assert told == sorted(told)
     assert told[-1] == (len(results), len(results))
@@ -428,7 +434,7 @@ def test_progress_bar(capsys):
 
 
 @pytest.fixture(scope="module")
-def ragged() -> tuple[Any, Any, Any]:
+def ragged(every_backend) -> tuple[Any, Any, Any]:
     stamps, _, start = drawn([(32, 32), (20, 41), (25, 25), (32, 32), (37, 30)], seed=9)
     stamps[2][:] = np.nan
     return stamps, start, jl.fit_many(template(), data=stamps, start=start, n_threads=1)

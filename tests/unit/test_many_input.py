@@ -24,6 +24,9 @@ from reference.many_objects import (
     one_by_one,
     template,
 )
+from reference.on_backends import EVERY_BACKEND
+
+pytestmark = EVERY_BACKEND
 
 # ---- bad objects --------------------------------------------------------------------------------
 

@@ -15,15 +15,19 @@ import pytest
 
 import jointlight as jl
 from reference import many_jobs
+from reference.on_backends import CPU_ALONE, EVERY_BACKEND, HOST_ALONE
 
 # Python warns of fork() in a process with threads from 3.12 on: that is what is tested here.
-pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
+pytestmark = [
+    EVERY_BACKEND,
+    pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning"),
+]
 
 SEEDS = range(6)
 
 
 @pytest.fixture(scope="module")
-def serial() -> list[Any]:
+def serial(every_backend: str) -> list[Any]:
     return [many_jobs.fit(seed, 1) for seed in SEEDS]
 
 
@@ -40,6 +44,7 @@ def test_pool_of_threads(serial):
             assert_equal(results, expected)
 
 
+@HOST_ALONE
 @pytest.mark.parametrize("start", ["fork", pytest.param("spawn", marks=pytest.mark.slow)])
 def test_pool_of_processes(serial, start):
     many_jobs.fit(0, 2)  # the parent has threads
@@ -51,6 +56,8 @@ def test_pool_of_processes(serial, start):
     assert_equal(models, many_jobs.fit_models(1))
 
 
+# The locks are those of the CPU's threads, tables and plans, which all backends share.
+@CPU_ALONE
 def test_fork_while_the_core_is_at_work():
     """A child never inherits a lock of the core that a thread holds which it does not have.
 

@@ -26,6 +26,9 @@ from reference.many_objects import (
     one_by_one,
     template,
 )
+from reference.on_backends import EVERY_BACKEND
+
+pytestmark = EVERY_BACKEND
 
 
 def fit(stamps: Any, start: Any, model: Any = None, **options: Any) -> Any:

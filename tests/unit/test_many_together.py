@@ -180,8 +180,36 @@ def test_a_device_that_fails(after: int, rng: np.random.Generator) -> None:
     assert moved["success"].all()
 
 
+def test_fits_take_turns(rng: np.random.Generator) -> None:
+    """Of scenes with many windows a device of 16 MB, as the emulated one, holds but a few."""
+    y, x = np.mgrid[:60, :60]
+    listed = []
+    for k in range(14):
+        places = [(14.0 + 16 * i, 14.0 + 16 * j) for i in range(3) for j in range(3)]
+        data = rng.normal(0.0, 0.1, (60, 60))
+        for cx, cy in places:
+            data += 1.3 * np.exp(-((x - cx) ** 2 + (y - cy) ** 2) / (2 * 2.5**2))
+        target = jl.TargetImage(data, variance=0.01, pixelscale=1.0, psf=np.ones((3, 3)))
+        sources = [
+            jl.Model(
+                "gaussian galaxy", target=target, name=f"s{i}", center=place, q=0.9,
+                PA=0.3, sigma=2.5, I0=0.8,
+            )
+            for i, place in enumerate(places)
+        ]  # fmt: skip
+        for source in sources:
+            for name in ("center", "q", "PA", "sigma"):
+                source[name].fixed = True
+        listed.append(jl.Group(sources, name=f"field {k}"))
+    alone = jl.fit_many([m.copy() for m in listed])
+    together = jl.fit_many(listed, backend="cuda-emulated")
+    assert_alike(alone.table, together.table)
+    assert together.table["success"].all()
+    assert set(together.backend) == {"cuda-emulated"}
+
+
 def test_more_than_a_device_holds(rng: np.random.Generator) -> None:
-    """Fits take turns, and one that never fits in goes to the CPU."""
+    """What never fits in goes to the CPU."""
     side = 700  # pixels; lanes of one such window take twice the emulated device's memory
     small = models(9, rng)
     noise = rng.normal(0.0, 0.1, (side, side))

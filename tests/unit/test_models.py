@@ -33,7 +33,10 @@ from jointlight.models import (
 )
 from jointlight.parameters import Domain, Normal, Parameter
 from jointlight.scene import check_profile
+from reference.on_backends import EVERY_BACKEND
 from unit.model_cases import STRUCTURE, make_image, make_list, values_for
+
+pytestmark = EVERY_BACKEND
 
 
 @pytest.fixture(scope="module")

@@ -11,6 +11,9 @@ import pytest
 import jointlight as jl
 from reference import small_problem
 from reference.field import Field, Tile
+from reference.on_backends import EVERY_BACKEND, SLOW_EMULATED
+
+pytestmark = EVERY_BACKEND
 
 SINGLE = float(np.finfo(np.float32).eps)
 
@@ -153,6 +156,7 @@ def test_refused(given: Any) -> None:
             call()
 
 
+@SLOW_EMULATED
 def test_thin_unresolved_galaxies_converge_as_in_float64() -> None:
     """Where data hardly determine a direction, a full step promises what float32 rounds."""
     random = np.random.default_rng(11)

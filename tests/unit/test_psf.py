@@ -12,8 +12,10 @@ from astropy import units as u
 from astropy.io import fits
 from scipy.integrate import dblquad
 
+from jointlight.backends import ready_backend
 from jointlight.errors import JointlightWarning
 from jointlight.psf import PSF, as_psf, gaussian_psf, moffat_psf
+from reference.on_backends import EVERY_BACKEND
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -274,6 +276,7 @@ def test_units() -> None:
     assert by_number.fwhm == pytest.approx(1.12)
 
 
+@EVERY_BACKEND
 def test_models_see_the_same_psf_as_its_array() -> None:
     """A point source drawn by the core is the PSF's own effective array."""
     core = pytest.importorskip("jointlight._core")
@@ -294,7 +297,8 @@ def test_models_see_the_same_psf_as_its_array() -> None:
                 np.arange(4), np.arange(3), np.ones(3), np.zeros(3),
                 np.full(3, np.nan), np.full(3, np.inf), [],
             )  # fmt: skip
-            drawn = builder.build(1).render(np.array([0.0, 0.0, 1.0]), image)
+            drawn = builder.build(1, backend=ready_backend("auto"))
+            drawn = drawn.render(np.array([0.0, 0.0, 1.0]), image)
             # The effective array; that of an optical PSF lacks the pixel.
             expected = psf.data
             if options.get("kind") == "optical":

@@ -27,6 +27,9 @@ from jointlight.result.slots import Derived
 from jointlight.result.summary import format_value
 from jointlight.scene import propagate
 from reference import small_problem
+from reference.on_backends import EVERY_BACKEND
+
+pytestmark = EVERY_BACKEND
 
 
 def small_fit(amplitude: str = "brightness", **options: Any) -> FitResult:
@@ -49,7 +52,7 @@ def small_fit(amplitude: str = "brightness", **options: Any) -> FitResult:
 
 
 @pytest.fixture(scope="module")
-def result() -> FitResult:
+def result(every_backend: str) -> FitResult:
     return small_fit()
 
 

@@ -19,11 +19,14 @@ from jointlight.io.packed import packed, unpacked
 from jointlight.models import Sersic
 from jointlight.result import FitResult
 from reference import blended_row
+from reference.on_backends import EVERY_BACKEND
 from unit.model_cases import make_image, values_for
+
+pytestmark = EVERY_BACKEND
 
 
 @pytest.fixture(scope="module")
-def result() -> FitResult:
+def result(every_backend: str) -> FitResult:
     return jl.fit.LM(blended_row.problem()).fit()
 
 

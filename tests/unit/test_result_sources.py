@@ -18,6 +18,9 @@ from jointlight.fit.compiled import CompiledFit
 from jointlight.result import FitResult
 from jointlight.result.status import outcome_sentence, status_flags, succeeded
 from reference import blended_row
+from reference.on_backends import EVERY_BACKEND
+
+pytestmark = EVERY_BACKEND
 
 # Of the galaxies s0 to s4 and the two skies.
 STATUS = [
@@ -33,7 +36,7 @@ COMPONENTS = ["converged_xtol", "max_iterations", "lost"]
 
 
 @pytest.fixture(scope="module")
-def compiled() -> CompiledFit:
+def compiled(every_backend: str) -> CompiledFit:
     return CompiledFit(blended_row.problem())
 
 
@@ -165,7 +168,7 @@ def test_what_a_status_means(status: str, good: bool, names: list[str]) -> None:
 
 
 @pytest.fixture(scope="module")
-def blind() -> FitResult:
+def blind(every_backend: str) -> FitResult:
     """A fit in which the pixels of the last galaxy are all masked."""
     model = blended_row.problem()
     column = blended_row.COLUMNS[4]

@@ -20,12 +20,15 @@ from jointlight import scene as scenes
 from jointlight.result import FitResult
 from jointlight.scene import Covariance, propagate, standard_errors
 from reference import blended_row
+from reference.on_backends import EVERY_BACKEND
+
+pytestmark = EVERY_BACKEND
 
 FAR = "s0/Re", "s4/Re"  # share no pixels
 
 
 @pytest.fixture(scope="module")
-def dense() -> FitResult:
+def dense(every_backend: str) -> FitResult:
     return jl.fit.LM(blended_row.problem()).fit()
 
 
@@ -235,7 +238,7 @@ def test_a_plot_of_too_many_shows_the_most_correlated(
 
 
 @pytest.fixture(scope="module")
-def solved() -> FitResult:
+def solved(every_backend: str) -> FitResult:
     """The same fit, made to store only part of its covariance."""
     options = jl.fit.LMOptions(covariance_max_size=5)
     return jl.fit.LM(blended_row.problem(), options=options).fit()

@@ -26,7 +26,10 @@ from jointlight.models import (
 from jointlight.parameters import Domain, Normal, Parameter, tie_polynomial
 from jointlight.psf import gaussian_psf
 from jointlight.scene import SlotMap, root_parameters
+from reference.on_backends import EVERY_BACKEND
 from unit.model_cases import make_image, make_list, values_for
+
+pytestmark = EVERY_BACKEND
 
 # Rows of finite differences agree with analytic ones to this; the specification asks for 1e-7.
 DERIVATIVE_TOLERANCE = 1e-7
@@ -237,13 +240,15 @@ def recorder(monkeypatch: pytest.MonkeyPatch) -> Recorder:
     return made
 
 
-def test_what_the_core_is_given(both: TargetImageList, recorder: Recorder) -> None:
+def test_what_the_core_is_given(
+    both: TargetImageList, recorder: Recorder, every_backend: str
+) -> None:
     galaxy = joint("sersic galaxy", target=both, name="g", **values_for(Sersic))
     star = PointSource(target=both[0], name="s", center=(3.0, 2.0), flux=10.0)
     sky = joint("flat sky", target=both, name="sky", I0=1.0)
     model = Group([galaxy, star, sky], target=both, name="all")
     compiled = scene.compile(model, n_threads=1, tolerance=1e-5)
-    assert recorder.options == {"n_threads": 1, "tolerance": 1e-5, "backend": "cpu"}
+    assert recorder.options == {"n_threads": 1, "tolerance": 1e-5, "backend": every_backend}
     assert len(recorder.images) == 2
     assert len(recorder.psfs) == 2  # one an image, shared by galaxy and star
     assert [tile[0] for tile in recorder.tiles] == ["sersic"] * 2 + ["point"] + ["flat_sky"] * 2
@@ -275,15 +280,15 @@ def test_weights_are_zero_outside_the_windows(r: TargetImage, recorder: Recorder
 
 
 def test_threads_from_the_environment(
-    r: TargetImage, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+    r: TargetImage, recorder: Recorder, every_backend: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = Gaussian(target=r, **values_for(Gaussian))
     monkeypatch.delenv("JOINTLIGHT_NUM_THREADS", raising=False)
     scene.compile(model)
-    assert recorder.options == {"n_threads": 0, "backend": "cpu"}
+    assert recorder.options == {"n_threads": 0, "backend": every_backend}
     monkeypatch.setenv("JOINTLIGHT_NUM_THREADS", "3")
     scene.compile(model)
-    assert recorder.options == {"n_threads": 3, "backend": "cpu"}
+    assert recorder.options == {"n_threads": 3, "backend": every_backend}
     monkeypatch.setenv("JOINTLIGHT_NUM_THREADS", "many")
     with pytest.raises(InvalidInput, match="'many'"):
         scene.compile(model)

@@ -11,6 +11,9 @@ import jointlight as jl
 from jointlight import initialize as ini
 from jointlight.initialize.amplitudes import bounded_newton
 from jointlight.initialize.sources import Source, link_neighbours
+from reference.on_backends import EVERY_BACKEND
+
+pytestmark = EVERY_BACKEND
 
 # x, y (arcsec East and North of the middle), flux in each image
 SOURCES = ((-6.0, -5.0, 900.0, 300.0), (5.5, 6.0, 600.0, 900.0), (-4.5, 7.0, 1500.0, 200.0))

@@ -12,6 +12,7 @@ from scipy.special import gamma, gammaincinv
 import jointlight as jl
 from jointlight import initialize as ini
 from jointlight.initialize.reach import FluxGuess, Noise
+from reference.on_backends import EVERY_BACKEND
 
 NOISE = 0.4
 
@@ -108,6 +109,7 @@ class TestGrow:
         assert inside >= 0.1 * NOISE * (0.9 if amplitude == "flux" else 0.8)
         assert model.grow_windows(edge=0.1) == 0
 
+    @EVERY_BACKEND
     def test_wings_of_the_psf(self):
         """A star, and a galaxy so small that the PSF's wings are all that reaches out."""
         psf = jl.moffat_psf(fwhm=1.2, beta=2.5, pixelscale=0.3)
@@ -281,6 +283,7 @@ class TestFromSegmentation:
         with pytest.raises(jl.InvalidInput, match="edge"):
             jl.joint_from_segmentation("sersic", seg, target=images, edge=0.0)
 
+    @EVERY_BACKEND
     def test_fit_grow_fit_from_windows_too_small(self, images, seg):
         model = jl.joint_from_segmentation(
             "sersic", seg, target=images, edge=None, amplitude="flux", sky="flat sky",

@@ -9,6 +9,9 @@ import pytest
 import jointlight as jl
 from jointlight.scene import compile
 from reference.field import Field
+from reference.on_backends import EVERY_BACKEND
+
+pytestmark = EVERY_BACKEND
 
 
 def needle() -> jl.Model:

@@ -73,16 +73,26 @@ class DeviceBackend final : public Backend {
     return {&pointer_, 1};
   }
 
-  // Several planes or tiles are asked for at one point: their lanes are drawn once.
   void draw(std::span<const TileState> states) {
-    if (std::equal(states.begin(), states.end(), drawn_.begin(), drawn_.end(), alike)) return;
-    engine_.set_states(0, states);
-    engine_.draw();
-    drawn_.assign(states.begin(), states.end());
+    update(states, [&] { engine_.draw(changed_); });
   }
   void evaluate(std::span<const TileState> states, bool derivatives) {
+    update(states, [&] { engine_.replay(changed_, derivatives); });
+  }
+
+  // Lanes that are those of a tile's new state are not drawn again: a trial step that is accepted,
+  // sources that rest while others are fitted.
+  template <class Work>
+  void update(std::span<const TileState> states, const Work& work) {
+    changed_.clear();
+    for (std::size_t t = 0; t < states.size(); ++t) {
+      const bool is_sky = scene_->views()[t].renderer == Renderer::sky;  // nothing to draw
+      if (is_sky || drawn_.empty() || !alike(states[t], drawn_[t]))
+        changed_.push_back(static_cast<int>(t));
+    }
+    drawn_.clear();  // unless all goes well
     engine_.set_states(0, states);
-    engine_.replay(derivatives);
+    work();
     drawn_.assign(states.begin(), states.end());
   }
 
@@ -97,6 +107,7 @@ class DeviceBackend final : public Backend {
   Exec exec_;
   DeviceEngine<Exec> engine_;
   std::vector<TileState> drawn_;  // what the lanes in the engine's memory are of
+  std::vector<int> changed_;      // tiles to be drawn
   std::vector<double> planes_;
 };
 

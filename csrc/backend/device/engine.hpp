@@ -55,12 +55,20 @@ class DeviceEngine {
     draw();
     sums_.run(tiles_.tiles(), tiles_.states(), derivatives);
   }
-  // The same, recorded the first time: for a selection that does not change.
-  void replay(bool derivatives) {
+
+  // Lanes of these tiles alone, those of the others being drawn.
+  void draw(std::span<const int> tiles) {
+    select_tiles(tiles);
+    draw();
+  }
+  // Then all sums. What does not depend on the tiles is recorded the first time.
+  void replay(std::span<const int> tiles, bool derivatives) {
+    select_tiles(tiles);
     tiles_.send_states();
+    if (!all_selected_) tiles_.draw(tiles_.most_intervals());
     const int intervals = TransformGrid::n_v;  // whatever the states ask for
-    exec_.replay(derivatives ? 1 : 0, [&] {
-      tiles_.draw(intervals);
+    exec_.replay((all_selected_ ? 0 : 2) + (derivatives ? 1 : 0), [&] {
+      if (all_selected_) tiles_.draw(intervals);
       sums_.run(tiles_.tiles(), tiles_.states(), derivatives);
     });
   }
@@ -87,11 +95,18 @@ class DeviceEngine {
   }
 
  private:
+  void select_tiles(std::span<const int> tiles) {
+    const bool all = tiles.size() == plan_.views.size();
+    if (!(all && all_selected_)) tiles_.select(tiles);
+    all_selected_ = all;
+  }
+
   Exec& exec_;
   DevicePlan plan_;
   DeviceArena<Exec> arena_;
   DeviceTiles<Exec> tiles_;
   DeviceSums<Exec> sums_;
+  bool all_selected_ = true;  // tiles, by draw() and replay()
 };
 
 }  // namespace jointlight
