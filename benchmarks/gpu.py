@@ -1,17 +1,23 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What a CUDA device does, beside the CPU in the same run.
+"""What a CUDA device does, beside all cores of the CPU in the same run.
 
     python -m benchmarks.gpu [--backend cuda] [--scale 1.0] [--only CASE] [--out FILE]
 
-writes results/gpu.json: for each case the times of both, how far the answers lie apart, and whether
-a second run on the device gives the same bits. `--scale 0.001 --backend cuda-emulated` is a dry run
-that any machine can make; its times mean nothing.
+writes results/gpu.json: what the device can do at best, what the first fit of a process takes, and
+for each case the times of both, how far the answers lie apart, whether a second run on the device
+gives the same bits, and, from one more run, every stage's time, bytes and operations with the share
+of the ceiling that binds it. `python -m benchmarks.gpu_page` makes docs/gpu.md of it.
+`--scale 0.001 --backend cuda-emulated` is a dry run that any machine can make; its times mean
+nothing.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
+import subprocess
+import sys
 import tempfile
 import time
 from datetime import UTC, datetime
@@ -21,7 +27,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import objects, stamps
-from .cases import crowded
+from .cases import ROOT, crowded
+from .gpu_rows import against_ceilings, judged
 from .run import RESULTS, machine
 from .table import commit
 
@@ -30,6 +37,63 @@ if TYPE_CHECKING:
 
 
 COPIES = 4  # runs, of which the fastest counts
+CORES = os.cpu_count() or 1
+
+# In a process of its own: the library, then a fit of a stamp, then another.
+FIRST_CALL = """
+import json, sys, time
+import numpy as np
+began = time.perf_counter()
+import jointlight as jl
+out = {"import_s": time.perf_counter() - began}
+y, x = np.mgrid[:64, :64] - 31.5
+data = 80 * np.exp(-np.hypot(x - 0.4, (y + 0.2) / 0.6) / 4.0)
+data += np.random.default_rng(1).normal(size=data.shape)
+for key in ("first_s", "second_s"):
+    began = time.perf_counter()
+    psf = jl.gaussian_psf(fwhm=3.0, pixelscale=1.0)
+    image = jl.TargetImage(data, pixelscale=1.0, variance=1.0, psf=psf)
+    model = jl.Model(
+        "sersic galaxy", target=image, center=(0.0, 0.0), q=0.8, PA=60, n=1.6, Re=5, Ie=20
+    )
+    out["status"] = jl.fit.LM(model, backend=sys.argv[1]).fit().status
+    out[key] = time.perf_counter() - began
+print(json.dumps(out))
+"""
+
+
+def first_call(backend: str) -> dict[str, Any]:
+    """Import, first and second fit of fresh processes: of several, that of the fastest start."""
+    runs = []
+    for _ in range(COPIES):
+        done = subprocess.run(
+            [sys.executable, "-c", FIRST_CALL, backend],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
+        )
+        runs.append(json.loads(done.stdout.splitlines()[-1]))
+    return min(runs, key=lambda run: float(run["first_s"]))
+
+
+def profile(work: Callable[[], Any]) -> dict[str, Any]:
+    """What the device's stages and the host's take while `work` runs."""
+    from jointlight import _core
+
+    _core.time_stages(True)
+    _core.profile_devices(True)
+    try:
+        _core.stage_times(), _core.device_profile()
+        began = time.perf_counter()
+        work()
+        seconds = time.perf_counter() - began
+        host = {k: s for k, (s, _) in _core.stage_times().items() if s > 0.0}
+        stages = _core.device_profile()
+    finally:
+        _core.time_stages(False)
+        _core.profile_devices(False)
+    return {"seconds": seconds, "stages": stages, "host": host}
 
 
 def timed(work: Callable[[], Any], repeats: int = COPIES) -> tuple[float, list[Any]]:
@@ -62,12 +126,14 @@ def many(models: Any, names: list[str], backend: str, **given: Any) -> dict[str,
     import jointlight as jl
 
     def fit(where: str, precision: str) -> Any:
-        return jl.fit_many(models, backend=where, precision=precision, **given).table
+        asked = given | {"backend": where, "precision": precision, "n_threads": CORES}
+        return jl.fit_many(models, **asked).table
 
     found: dict[str, Any] = {}
     cpu, (reference, *_) = timed(lambda: fit("cpu", "float64"), 1)
     found["n"] = len(reference)
     found["cpu_s"] = cpu
+    found["profile"] = {}
     for precision in ("float64", "mixed"):
         seconds, (first, second, *_) = timed(lambda p=precision: fit(backend, p), 2)
         found[precision] = {
@@ -77,6 +143,7 @@ def many(models: Any, names: list[str], backend: str, **given: Any) -> dict[str,
             "same_bits": same_bits(first, second, names),
             "other_status": int(np.sum(first["status"] != reference["status"])),
         }
+        found["profile"][precision] = profile(lambda p=precision: fit(backend, p))
     return found
 
 
@@ -113,7 +180,7 @@ def single(build: Callable[[], Any], backend: str) -> dict[str, Any]:
     import jointlight as jl
 
     def fit(where: str) -> Any:
-        return jl.fit.LM(build(), backend=where).fit()
+        return jl.fit.LM(build(), backend=where, n_threads=CORES).fit()
 
     cpu, (reference, *_) = timed(lambda: fit("cpu"), 2)
     began = time.perf_counter()
@@ -129,6 +196,7 @@ def single(build: Callable[[], Any], backend: str) -> dict[str, Any]:
         "worst_sigma": float(np.nanmax(np.abs((one.values - reference.values) / errors))),
         "same_bits": bool(np.array_equal(one.values, other.values)),
         "status": [reference.status, one.status],
+        "profile": {"float64": profile(lambda: fit(backend))},
     }
 
 
@@ -176,12 +244,17 @@ def crowded_field(n: int, backend: str) -> dict[str, Any]:
         model = jl.joint_from_segmentation("sersic galaxy", labels, reference=target, target=target)
         model.initialize()
         began = time.perf_counter()
-        result = jl.fit.LM(model, backend=where).fit()
+        result = jl.fit.LM(model, backend=where, n_threads=CORES).fit()
         return time.perf_counter() - began, result
 
     cpu_s, cpu = fit("cpu")
     seconds, device = fit(backend)
-    return {"cpu_s": cpu_s, "seconds": seconds, "chi2": [cpu.chi2, device.chi2]}
+    return {
+        "cpu_s": cpu_s,
+        "seconds": seconds,
+        "chi2": [cpu.chi2, device.chi2],
+        "profile": {"float64": profile(lambda: fit(backend))},
+    }
 
 
 CASES: dict[str, tuple[Callable[[int, str], dict[str, Any]], int, int]] = {
@@ -201,11 +274,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--backend", default="cuda")
     parser.add_argument("--scale", type=float, default=1.0)
-    parser.add_argument("--only", action="append", choices=sorted(CASES))
+    parser.add_argument("--only", action="append", choices=["first_call", *CASES])
     parser.add_argument("--out", type=Path, default=RESULTS / "gpu.json")
     chosen = parser.parse_args()
     import jointlight as jl
+    from jointlight import _core
+    from jointlight.backends import ready_backend
 
+    ceilings = _core.device_ceilings(ready_backend(chosen.backend))
     document: dict[str, Any] = {
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
         "commit": commit(),
@@ -213,16 +289,28 @@ def main() -> None:
         "backend": chosen.backend,
         "device": str(jl.backends()["cuda"]),
         "scale": chosen.scale,
+        "cpu_threads": CORES,
+        "ceilings": ceilings,
+        "counting": _core.counted_flops,
         "cases": {},
     }
-    for name in chosen.only or CASES:
+    wanted = chosen.only or ["first_call", *CASES]
+    if "first_call" in wanted:
+        document["first_call"] = first_call(chosen.backend)
+    for name in (name for name in wanted if name in CASES):
         measure, size, least = CASES[name]
         n = max(least, round(size * chosen.scale))
         try:
-            document["cases"][name] = {"size": n} | measure(n, chosen.backend)
+            found = {"size": n} | measure(n, chosen.backend)
+            for profiled in found["profile"].values():
+                profiled["stages"] = against_ceilings(profiled["stages"], ceilings)
+            document["cases"][name] = found
         except Exception as error:  # a case that fails leaves the others theirs
             document["cases"][name] = {"size": n, "failed": f"{type(error).__name__}: {error}"}
         print(name, json.dumps(document["cases"][name]), flush=True)
+    document["targets"] = judged(document)
+    for row in document["targets"]:
+        print(f"{row['work']}: {row['target']}, reached {row['reached']}, met {row['met']}")
     chosen.out.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
 
 

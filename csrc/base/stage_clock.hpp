@@ -12,25 +12,27 @@
 namespace jointlight {
 
 enum class Stage : std::uint8_t {
-  place,        // slots -> tile states, radial tables
-  phases,       // exp(-i k y0)
-  columns,      // spectrum of every column, back along y
-  rows,         // back along x
-  copies,       // light of the periodic copies: its polynomial
-  subtract,     // taken off every pixel
-  smooth,       // rest of a tile in two parts: its coarse grids
-  pixel,        // pixel renderer
-  residual,     // chi2 of bands alone
-  normal,       // residual and normal equations of bands
-  fold,         // lanes -> free coordinates
-  factor,       // of the damped system
-  solve_system  // with the factor at hand
+  place,         // slots -> tile states, radial tables
+  phases,        // exp(-i k y0)
+  columns,       // spectrum of every column, back along y
+  rows,          // back along x
+  copies,        // light of the periodic copies: its polynomial
+  subtract,      // taken off every pixel
+  smooth,        // rest of a tile in two parts: its coarse grids
+  pixel,         // pixel renderer
+  residual,      // chi2 of bands alone
+  normal,        // residual and normal equations of bands
+  fold,          // lanes -> free coordinates
+  factor,        // of the damped system
+  solve_system,  // with the factor at hand
+  upload,        // to a device
+  download
 };
 inline constexpr const char* stage_names[] = {
-    "place", "phases",   "columns", "rows", "copies", "subtract",    "smooth",
-    "pixel", "residual", "normal",  "fold", "factor", "solve_system"};
+    "place",    "phases", "columns", "rows",   "copies",       "subtract", "smooth",  "pixel",
+    "residual", "normal", "fold",    "factor", "solve_system", "upload",   "download"};
 inline constexpr std::size_t n_stages = std::size(stage_names);
-static_assert(n_stages == static_cast<std::size_t>(Stage::solve_system) + 1);
+static_assert(n_stages == static_cast<std::size_t>(Stage::download) + 1);
 
 struct StageTime {
   std::atomic<std::uint64_t> ns{0}, calls{0};

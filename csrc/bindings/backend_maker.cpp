@@ -39,7 +39,30 @@ std::pair<CudaMaker, int> checked_cuda(const std::string& name) {
 
 }  // namespace
 
-void set_cuda_maker(const CudaMaker* maker) { cuda_maker.store(maker); }
+void set_cuda_maker(const CudaMaker* maker) {
+  maker->profile->turn(device_profile.on());
+  cuda_maker.store(maker);
+}
+
+void profile_devices(bool on) {
+  device_profile.turn(on);
+  if (const CudaMaker* make = cuda_maker.load()) make->profile->turn(on);
+}
+
+DeviceProfile::Stages take_device_profile() {
+  DeviceProfile::Stages all = device_profile.take();
+  const CudaMaker* make = cuda_maker.load();
+  if (make == nullptr) return all;
+  const DeviceProfile::Stages more = make->profile->take();
+  for (std::size_t i = 0; i < all.size(); ++i) all[i] += more[i];
+  return all;
+}
+
+Ceilings device_ceilings(const std::string& name) {
+  if (name == "cuda-emulated") return emulated_ceilings();
+  const auto [make, device] = checked_cuda(name);
+  return make.ceilings(device);
+}
 
 BackendMaker backend_maker(const std::string& name, int n_threads, std::size_t memory_bytes) {
   if (name == "cpu") {

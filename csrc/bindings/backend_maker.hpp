@@ -9,6 +9,8 @@
 #include <vector>
 
 #include "backend/backend.hpp"
+#include "backend/device/ceilings.hpp"
+#include "backend/device/device_profile.hpp"
 #include "backend/evaluator.hpp"
 
 namespace jointlight {
@@ -30,8 +32,17 @@ struct CudaMaker {
                                       std::size_t work_bytes) = nullptr;
   std::unique_ptr<Evaluator> (*evaluator)(int device) = nullptr;
   int (*n_devices)() = nullptr;
+  Ceilings (*ceilings)(int device) = nullptr;
+  DeviceProfile* profile = nullptr;  // that module's
 };
 inline constexpr const char* cuda_maker_name = "jointlight.cuda_maker";  // of the capsule
 void set_cuda_maker(const CudaMaker* maker);  // one that is never destroyed
+
+// Whether launches on any device are profiled, and what was found since this was last asked.
+void profile_devices(bool on);
+DeviceProfile::Stages take_device_profile();
+
+// Of a device by its backend's name.
+Ceilings device_ceilings(const std::string& name);
 
 }  // namespace jointlight

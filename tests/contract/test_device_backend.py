@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 import jointlight as jl
+from jointlight import _core
 from jointlight.backends import ready_backend
 from reference.field import Field, Tile
 
@@ -145,6 +146,23 @@ def test_every_profile_every_way(
     assert drawn["renderer"] == ("pixel" if way == "pixels" else "fourier")
     assert (0 < drawn["box"][0] < WAYS[way][0][1]) == (way == "two parts")
     compare(field, beside(field), backend, precision)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_threads_may_run_in_any_order(way: str, precision: str) -> None:
+    """The last first: whatever reads what another thread of its launch writes would show."""
+    field = single("sersic", way, "gaussian")
+    device = field.scene(backend="cuda-emulated", precision=precision)
+    v, before = beside(field), field.start
+    forwards = device.linearize(v)
+    device.linearize(before)  # other numbers in the memory between
+    _core.emulate_backwards(True)
+    try:
+        backwards = device.linearize(v)
+    finally:
+        _core.emulate_backwards(False)
+    for one, other in zip(forwards, backwards, strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 @pytest.mark.parametrize("likelihood", ["gaussian", "poisson"])

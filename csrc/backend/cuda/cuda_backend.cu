@@ -19,6 +19,11 @@ std::unique_ptr<Evaluator> make_cuda_evaluator(int device) {
   return std::make_unique<DeviceEvaluator<CudaExec>>(CudaExec(device), free / 4, free / 8);
 }
 
+Ceilings cuda_ceilings(int device) {
+  CudaExec exec(device);
+  return measure_ceilings(exec, {});
+}
+
 int device_count() {
   int count = 0;
   if (cudaGetDeviceCount(&count) == cudaSuccess) return count;

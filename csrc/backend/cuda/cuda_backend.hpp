@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "backend/backend.hpp"
+#include "backend/device/ceilings.hpp"
 #include "backend/evaluator.hpp"
 
 namespace jointlight::cuda {
@@ -16,6 +17,8 @@ std::unique_ptr<Backend> make_cuda_backend(std::shared_ptr<const Scene> scene, i
                                            std::size_t work_bytes);
 // One of two that share a device.
 std::unique_ptr<Evaluator> make_cuda_evaluator(int device);
+
+Ceilings cuda_ceilings(int device);
 
 int device_count();  // 0 where there is no driver
 

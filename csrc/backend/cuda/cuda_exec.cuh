@@ -12,6 +12,7 @@
 
 #include "backend/cuda/memory.cuh"
 #include "backend/cuda/streams.cuh"
+#include "backend/device/device_profile.hpp"
 #include "backend/device/memory_pool.hpp"
 
 namespace jointlight::cuda {
@@ -48,7 +49,9 @@ class CudaExec {
   ~CudaExec() {
     if (!streams_) return;
     cudaSetDevice(device_);
-    for (const auto& [which, graph] : graphs_) cudaGraphExecDestroy(graph);
+    for (const auto& [which, graph] : graphs_) {
+      if (graph != nullptr) cudaGraphExecDestroy(graph);
+    }
   }
 
   // Used again by this executor's later buffers, in the order of its stream.
@@ -97,17 +100,12 @@ class CudaExec {
   }
   template <class T>
   void upload(T* to, const T* from, std::size_t n) {
-    if (n == 0) return;
-    use();
-    JL_CUDA_CHECK(
-        cudaMemcpyAsync(to, from, n * sizeof(T), cudaMemcpyHostToDevice, streams_->main()));
+    move(Stage::upload, to, from, n * sizeof(T), cudaMemcpyHostToDevice);
   }
   template <class T>
   void download(T* to, const T* from, std::size_t n) {
     if (n == 0) return;
-    use();
-    JL_CUDA_CHECK(
-        cudaMemcpyAsync(to, from, n * sizeof(T), cudaMemcpyDeviceToHost, streams_->main()));
+    move(Stage::download, to, from, n * sizeof(T), cudaMemcpyDeviceToHost);
     JL_CUDA_CHECK(cudaStreamSynchronize(streams_->main()));
   }
   // Within the device.
@@ -144,45 +142,69 @@ class CudaExec {
   }
 
   // What run() launches after on_branch(k), k < n, may run beside that of other branches, until all
-  // of them join.
+  // of them join. For a profile there is but one.
   void fork(int n) {
     use();
-    streams_->fork(n);
+    forked_ = n > 1 && !profiling();
+    if (forked_) streams_->fork(n);
   }
-  void on_branch(int k) { streams_->choose(k); }
+  void on_branch(int k) { streams_->choose(forked_ ? k : 0); }
   void join() {
     use();
     streams_->join();
   }
 
-  // What `work` launches, recorded the first time as a graph and launched whole from then on. It
-  // may only launch, and always the same over the same memory.
+  // What `work` launches, recorded the second time as a graph and launched whole from then on. It
+  // may only launch, and always the same over the same memory. The first time loads the kernels,
+  // which a recording might not allow, and is all there is of what is evaluated once. A graph's
+  // launches have no times of their own: for a profile they are made one by one.
   template <class Work>
   void replay(int which, const Work& work) {
+    if (profiling()) return work();
     use();
     const auto [place, fresh] = graphs_.try_emplace(which, nullptr);
-    if (fresh) {
-      try {
-        place->second = record(work);
-      } catch (...) {
-        graphs_.erase(place);
-        throw;
-      }
-    }
-    JL_CUDA_CHECK(cudaGraphLaunch(graphs_.at(which), streams_->main()));
+    if (fresh) return work();
+    if (place->second == nullptr) place->second = record(work);
+    JL_CUDA_CHECK(cudaGraphLaunch(place->second, streams_->main()));
+  }
+
+  // Not while a graph is recorded, in which nothing may be waited for.
+  bool profiling() const { return device_profile.on() && !recording_; }
+
+  // Seconds that the device takes for `launch`, on the main stream, after what it did before.
+  template <class Launch>
+  double timed(const Launch& launch) {
+    use();
+    Event began(cudaEventDefault), ended(cudaEventDefault);
+    began.record(streams_->main());
+    launch();
+    ended.record(streams_->main());
+    ended.wait();
+    return ended.seconds_since(began);
   }
 
   static constexpr bool emulated = false;
   static const char* name() { return "cuda"; }
 
  private:
+  void move(Stage stage, void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind) {
+    if (bytes == 0) return;
+    use();
+    profiled(
+        *this, stage, [=] { return Cost{static_cast<double>(bytes), 0.0, 0.0}; },
+        [=, this] { JL_CUDA_CHECK(cudaMemcpyAsync(to, from, bytes, kind, streams_->main())); });
+  }
+
   template <class Work>
   cudaGraphExec_t record(const Work& work) {
     cudaGraph_t graph = nullptr;
     JL_CUDA_CHECK(cudaStreamBeginCapture(streams_->main(), cudaStreamCaptureModeThreadLocal));
+    recording_ = true;
     try {
       work();
+      recording_ = false;
     } catch (...) {  // the stream must leave its recording
+      recording_ = false;
       if (cudaStreamEndCapture(streams_->main(), &graph) == cudaSuccess) cudaGraphDestroy(graph);
       cudaGetLastError();
       throw;
@@ -199,6 +221,7 @@ class CudaExec {
   void use() const { JL_CUDA_CHECK(cudaSetDevice(device_)); }
 
   int device_;
+  bool forked_ = false, recording_ = false;
   std::unique_ptr<DevicePool> memory_;
   std::unique_ptr<HostPool> host_memory_;
   std::unique_ptr<Branches> streams_;  // ends before its memory goes

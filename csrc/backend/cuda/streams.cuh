@@ -31,12 +31,20 @@ class Stream {
 // A point in a stream that the host, or another stream, can wait for.
 class Event {
  public:
-  Event() { JL_CUDA_CHECK(cudaEventCreateWithFlags(&event_, cudaEventDisableTiming)); }
+  explicit Event(unsigned flags = cudaEventDisableTiming) {
+    JL_CUDA_CHECK(cudaEventCreateWithFlags(&event_, flags));
+  }
   ~Event() { cudaEventDestroy(event_); }
   Event(const Event&) = delete;
   Event& operator=(const Event&) = delete;
 
   void record(cudaStream_t stream) { JL_CUDA_CHECK(cudaEventRecord(event_, stream)); }
+  // Between two that can tell the time and have come.
+  double seconds_since(const Event& other) const {
+    float milliseconds = 0.0F;
+    JL_CUDA_CHECK(cudaEventElapsedTime(&milliseconds, other.event_, event_));
+    return 1e-3 * static_cast<double>(milliseconds);
+  }
   // The host waits; not at all where nothing was recorded.
   void wait() const { JL_CUDA_CHECK(cudaEventSynchronize(event_)); }
   // The stream goes on once the event has come.

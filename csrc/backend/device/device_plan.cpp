@@ -61,6 +61,7 @@ void add_cells(const ImageSpec& spec, const std::vector<int>& tiles,
   for (const int t : tiles) {
     const TileView& view = views[at(first_tile + t)];
     if (view.width <= 0 || view.height <= 0) continue;
+    plan.covered += static_cast<double>(view.width) * view.height;
     for (int r = view.y0 / side; r <= (view.y0 + view.height - 1) / side; ++r) {
       for (int c = view.x0 / side; c <= (view.x0 + view.width - 1) / side; ++c) {
         cells[at(r * columns + c)].push_back(first_tile + t);
@@ -135,7 +136,7 @@ DevicePlan::DevicePlan(std::span<const Scene* const> scenes) {
     const int first_image = this->first_image.back(), first_tile = this->first_tile.back();
     views.insert(views.end(), scene->views().begin(), scene->views().end());
     for (std::size_t i = 0; i < scene->images().size(); ++i) {
-      images.push_back({&scene->images()[i], {}, {}});
+      images.push_back({&scene->images()[i], {}, {}, 0.0});
       add_cells(scene->images()[i], scene->image_tiles()[i], views, first_tile, images.back());
     }
     add_pieces(*scene, first_image, first_tile, *this);

@@ -39,9 +39,15 @@ struct GroupPlan {
   std::size_t scratch_size() const { return scratch_layout().size; }
 };
 
+// Whether its derivatives are float32 on a device.
+inline bool is_single(const TileView& view, Precision precision) {
+  return precision == Precision::mixed && view.in_one_box();
+}
+
 struct ImagePlan {
   const ImageSpec* spec = nullptr;
   std::vector<int> cell_start, cell_tiles;
+  double covered = 0.0;  // pixels of the windows of all its tiles
 };
 
 struct DevicePlan {

@@ -11,6 +11,7 @@
 #include "backend/cpu/thread_pool.hpp"
 #include "backend/device/device_memory.hpp"
 #include "backend/device/device_plan.hpp"
+#include "backend/device/device_profile.hpp"
 
 namespace jointlight {
 
@@ -21,8 +22,9 @@ class DeviceSums {
 
  public:
   // n_threads: to gather pixels.
-  DeviceSums(Exec& exec, DeviceArena<Exec>& arena, const DevicePlan& plan, int n_threads)
-      : exec_(exec), plan_(plan), n_pairs_(plan.piece_start.size() - 1) {
+  DeviceSums(Exec& exec, DeviceArena<Exec>& arena, const DevicePlan& plan, Precision precision,
+             int n_threads)
+      : exec_(exec), plan_(plan), precision_(precision), n_pairs_(plan.piece_start.size() - 1) {
     place_images(arena, n_threads);
     pieces_ = arena.put(plan_.pieces);
     piece_start_ = arena.put(plan_.piece_start);
@@ -63,16 +65,19 @@ class DeviceSums {
   void run(const DeviceTile* tiles, const TileState* states, bool derivatives) {
     const int n_tiles = static_cast<int>(plan_.views.size());
     const int n_runs = static_cast<int>(plan_.runs.size());
-    exec_.run(n_images_, most_pixels_, ResidualBody{list_.data(), images_, tiles, states});
-    exec_.run(1, n_runs, RunBody{runs_, images_, run_sums_.data(), n_runs});
-    exec_.run(1, n_tiles, OwnedBody{run_start_, run_sums_.data(), chi2_.data(), n_tiles});
+    run(Stage::residual, &DeviceSums::residual_costs, n_images_, most_pixels_,
+        ResidualBody{list_.data(), images_, tiles, states});
+    run(Stage::residual, &DeviceSums::run_costs, 1, n_runs,
+        RunBody{runs_, images_, run_sums_.data(), n_runs});
+    run(Stage::residual, &DeviceSums::owned_costs, 1, n_tiles,
+        OwnedBody{run_start_, run_sums_.data(), chi2_.data(), n_tiles});
     if (!derivatives) return;
     const int* pieces = list_.data() + n_images_;
-    exec_.run(n_pieces_, n_piece_sums,
-              PieceBody{pieces, pieces_, images_, tiles, piece_sums_.data()});
-    exec_.run(n_listed_pairs_, n_piece_sums,
-              PairBody{pieces + n_pieces_, piece_start_, pieces_, piece_sums_.data(),
-                       blocks_.data(), gradients_.data()});
+    run(Stage::normal, &DeviceSums::piece_costs, n_pieces_, n_piece_sums,
+        PieceBody{pieces, pieces_, images_, tiles, piece_sums_.data()});
+    run(Stage::normal, &DeviceSums::pair_costs, n_listed_pairs_, n_piece_sums,
+        PairBody{pieces + n_pieces_, piece_start_, pieces_, piece_sums_.data(), blocks_.data(),
+                 gradients_.data()});
   }
 
   void download_chi2(std::span<double> out) {
@@ -109,6 +114,58 @@ class DeviceSums {
   };
 
   static std::size_t at(int i) { return static_cast<std::size_t>(i); }
+
+  template <class Body>
+  void run(Stage stage, Cost (DeviceSums::*cost)() const, int n_outer, int n_inner,
+           const Body& body) {
+    profiled(
+        exec_, stage, [&] { return (this->*cost)(); }, [&] { exec_.run(n_outer, n_inner, body); });
+  }
+
+  // What of the host's list is from `first` on.
+  std::span<const int> listed(int first, int n) const {
+    return std::span(host_list_).subspan(at(first), at(n));
+  }
+  Cost residual_costs() const {
+    Cost sum;
+    for (const int i : listed(0, n_images_)) {
+      const ImagePlan& image = plan_.images[at(i)];
+      sum += residual_cost(static_cast<double>(image.spec->width) * image.spec->height,
+                           image.covered, image.spec->likelihood);
+    }
+    return sum;
+  }
+  Cost run_costs() const {
+    double pixels = 0.0;
+    for (const DeviceRun& run : plan_.runs) pixels += run.x_end - run.x_begin;
+    return {(pixels + static_cast<double>(plan_.runs.size())) * number, pixels, 0.0};
+  }
+  Cost owned_costs() const {
+    const auto runs = static_cast<double>(plan_.runs.size());
+    return {(runs + static_cast<double>(plan_.views.size())) * number, runs, 0.0};
+  }
+  // Bytes of a tile's lane; those of a sky are made where they are used.
+  double lane_bytes(int tile) const {
+    const TileView& view = plan_.views[at(tile)];
+    if (view.renderer == Renderer::sky) return 0.0;
+    return is_single(view, precision_) ? sizeof(float) : sizeof(double);
+  }
+  Cost piece_costs() const {
+    Cost sum;
+    for (const int p : listed(n_images_, n_pieces_)) {
+      const PairPiece& piece = plan_.pieces[at(p)];
+      sum += piece_cost(piece, lane_bytes(piece.a), lane_bytes(piece.b));
+    }
+    return sum;
+  }
+  Cost pair_costs() const {
+    Cost sum;
+    for (const int pair : listed(n_images_ + n_pieces_, n_listed_pairs_)) {
+      const int begin = plan_.piece_start[at(pair)], end = plan_.piece_start[at(pair) + 1];
+      if (begin < end) sum += pair_cost(plan_.pieces[at(begin)], end - begin);
+    }
+    return sum;
+  }
 
   void place_images(DeviceArena<Exec>& arena, int n_threads) {
     std::size_t total = 0;
@@ -179,6 +236,7 @@ class DeviceSums {
 
   Exec& exec_;
   const DevicePlan& plan_;
+  Precision precision_;
   std::size_t n_pairs_;
   int n_images_ = 0, n_pieces_ = 0, n_listed_pairs_ = 0, most_pixels_ = 0;
   std::vector<int> host_list_;  // images, then pieces, then pairs

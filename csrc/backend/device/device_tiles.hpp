@@ -12,6 +12,7 @@
 
 #include "backend/device/device_memory.hpp"
 #include "backend/device/device_plan.hpp"
+#include "backend/device/device_profile.hpp"
 #include "backend/device/device_transforms.hpp"
 #include "backend/device/visit_profile.hpp"
 #include "stages/device/copies.hpp"
@@ -97,6 +98,13 @@ class DeviceTiles {
   // Radial tables of tiles in one box are made on the device; those of cores come from the host.
   void send_states() {
     place_tables();
+    if (exec_.profiling()) {
+      profiled_.resize(plan_.views.size());
+      for (const auto& [first, states] : pending_) {
+        std::copy(states.begin(), states.end(),
+                  profiled_.begin() + static_cast<std::ptrdiff_t>(first));
+      }
+    }
     std::size_t n = 0;
     double* host_table = core_tables_.data();
     double* device_table = tables_.data();
@@ -127,7 +135,12 @@ class DeviceTiles {
     }
     exec_.upload(new_states_.data(), sent_.data(), n);
     exec_.upload(new_list_.data(), sent_list_.data(), n);
-    exec_.run(1, static_cast<int>(n), StatesBody{new_states_.data(), new_list_.data(), states_});
+    const auto cost = [=] {
+      return Cost{2.0 * sizeof(TileState) * static_cast<double>(n), 0.0, 0.0};
+    };
+    profiled(exec_, Stage::place, cost, [&] {
+      exec_.run(1, static_cast<int>(n), StatesBody{new_states_.data(), new_list_.data(), states_});
+    });
   }
 
   // Most intervals of a radial table that the last states ask to be made.
@@ -217,6 +230,22 @@ class DeviceTiles {
     return group.renderer == Renderer::fourier && !group.in_parts && group.profile >= 0;
   }
 
+  // A body for the tiles of a portion.
+  template <class Body>
+  void run(Stage stage, const DeviceGroup& group, int n_inner, const Body& body) {
+    const auto cost = [&] {
+      Cost sum;
+      if (profiled_.empty()) return sum;  // turned on since
+      const int* listed = host_list_.data() + (group.tiles - list_.data());
+      for (const int t : std::span(listed, at(group.n_tiles))) {
+        const TileState& state = profiled_[at(t)];
+        if (state.visible) sum += cost_of(body, plan_.views[at(t)], state);
+      }
+      return sum;
+    };
+    profiled(exec_, stage, cost, [&] { exec_.run(group.n_tiles, n_inner, body); });
+  }
+
   // How many tiles of each group are drawn together, and memory for any portion.
   void plan_work() {
     DeviceTransforms<Exec>& transforms = DeviceTransforms<Exec>::shared(exec_.device());
@@ -275,7 +304,7 @@ class DeviceTiles {
       offset[t] = size;
       if (view.renderer == Renderer::sky) continue;
       const std::size_t pixels = at(view.width) * at(view.height);
-      const bool single = precision_ == Precision::mixed && view.in_one_box();
+      const bool single = is_single(view, precision_);
       size += single ? pixels * n_lanes / 2 + pixels : pixels * n_lanes;
     }
     fields_ = exec_.template buffer<double>(size);
@@ -283,7 +312,7 @@ class DeviceTiles {
       TileView& view = tiles[t].view;
       if (view.renderer == Renderer::sky) continue;
       view.fields = fields_.data() + offset[t];
-      if (precision_ == Precision::mixed && view.in_one_box()) {
+      if (is_single(view, precision_)) {
         view.single_fields = reinterpret_cast<float*>(view.fields);
         view.plane = view.fields + at(view.width) * at(view.height) * n_lanes / 2;
         view.fields = nullptr;
@@ -326,20 +355,23 @@ class DeviceTiles {
 
   void make_tables(const GroupPlan& plan, const DeviceGroup& group, int most_intervals) {
     const TransformView& view = transforms_.at(plan.profile);
-    exec_.run(group.n_tiles, 1, StencilBody{tiles_, states_, group, view});
-    exec_.run(group.n_tiles, most_intervals, RadialTableBody{tiles_, states_, group});
+    run(Stage::place, group, 1, StencilBody{tiles_, states_, group, view});
+    run(Stage::place, group, most_intervals, RadialTableBody{tiles_, states_, group});
   }
 
   void draw_portion(const Portion& portion, int most_intervals) {
     const GroupPlan& plan = plan_.groups[portion.group];
     double* scratch = work_of_[portion.group].scratch;
-    exec_.run(portion.tiles.n_tiles, 1,
-              AssignBody{tiles_, portion.tiles, scratch, plan.scratch_layout()});
+    run(Stage::place, portion.tiles, 1,
+        AssignBody{tiles_, portion.tiles, scratch, plan.scratch_layout()});
     if (plan.renderer == Renderer::pixel) {
       draw_pixels(plan, portion.tiles);
       return;
     }
     if (makes_tables(plan)) make_tables(plan, portion.tiles, most_intervals);
+    run(Stage::phases, portion.tiles, plan.n_runs + plan.n_phases,
+        PhaseBody{tiles_, states_, portion.tiles, plan.n_runs});
+    if (plan.n_copies > 0) draw_copies(plan, portion.tiles);
     if (is_mixed(plan)) {
       draw_box<double, 1>(portion);
       draw_box<float, n_lanes>(portion);
@@ -357,30 +389,29 @@ class DeviceTiles {
     auto* spectrum = reinterpret_cast<Complex<Real>*>(work_of_[portion.group].spectra);
     auto* other = spectrum + per_tile * at(n);
     const TileState* states = states_;
-    exec_.run(n, plan.n_runs + plan.n_phases, PhaseBody{tiles_, states, group, plan.n_runs});
-    exec_.run(n, group.box_y * group.n_columns * lanes,
-              SpectrumBody<Real, lanes>{tiles_, states, group, spectrum, per_tile});
-    transform(ffts_[portion.group].second, group.n_columns * lanes, n, per_tile, spectrum, other);
-    exec_.run(n, group.box_x * group.n_pairs() * lanes,
-              PackRowsBody<Real, lanes>{tiles_, group, spectrum, other, per_tile});
+    run(Stage::columns, group, group.box_y * group.n_columns * lanes,
+        SpectrumBody<Real, lanes>{tiles_, states, group, spectrum, per_tile});
+    transform(Stage::columns, group, ffts_[portion.group].second, group.n_columns * lanes, per_tile,
+              spectrum, other);
+    run(Stage::rows, group, group.box_x * group.n_pairs() * lanes,
+        PackRowsBody<Real, lanes>{tiles_, group, spectrum, other, per_tile});
     std::swap(spectrum, other);
-    transform(ffts_[portion.group].first, group.n_pairs() * lanes, n, per_tile, spectrum, other);
-    if (plan.n_copies > 0) draw_copies(plan, group);
-    exec_.run(n, group.n_rows * group.n_width * lanes,
-              PixelsBody<Real, lanes>{tiles_, states, group, spectrum, per_tile});
+    transform(Stage::rows, group, ffts_[portion.group].first, group.n_pairs() * lanes, per_tile,
+              spectrum, other);
+    run(Stage::subtract, group, group.n_rows * group.n_width * lanes,
+        PixelsBody<Real, lanes>{tiles_, states, group, spectrum, per_tile});
     if (plan.in_parts) draw_rest(plan, group);
   }
 
   template <class Real>
-  void transform(const FftView& fft, int n_sequences, int n_tiles, std::size_t per_tile,
-                 Complex<Real>*& from, Complex<Real>*& to) {
+  void transform(Stage stage, const DeviceGroup& group, const FftView& fft, int n_sequences,
+                 std::size_t per_tile, Complex<Real>*& from, Complex<Real>*& to) {
     int m = fft.size, stride = 1;
     for (int pass = 0; pass < fft.n_factors; ++pass) {
       const int radix = fft.factors[pass];
       m /= radix;
       const auto go = [&]<int r>() {
-        exec_.run(
-            n_tiles, m * stride * n_sequences,
+        run(stage, group, m * stride * n_sequences,
             FftPassBody<Real, r>{from, to, per_tile, m, stride, n_sequences, fft.twiddles[pass]});
       };
       switch (radix) {
@@ -403,50 +434,51 @@ class DeviceTiles {
   }
 
   void draw_copies(const GroupPlan& plan, const DeviceGroup& group) {
-    const int n = group.n_tiles, size = plan.n_copies * plan.n_copies * n_lanes;
+    const int size = plan.n_copies * plan.n_copies * n_lanes;
     const TileState* states = states_;
     visit_profile(plan.profile, [&]<class Profile>() {
-      exec_.run(n, 1, ConstantsBody<Profile>{tiles_, states, group});
-      exec_.run(n, tail_rays, TailRaysBody<Profile>{tiles_, states, group});
-      exec_.run(n, plan.n_copy_nodes / n_lanes, CopyNodesBody<Profile>{tiles_, states, group});
+      run(Stage::copies, group, 1, ConstantsBody<Profile>{tiles_, states, group});
+      run(Stage::copies, group, tail_rays, TailRaysBody<Profile>{tiles_, states, group});
+      run(Stage::copies, group, plan.n_copy_nodes / n_lanes,
+          CopyNodesBody<Profile>{tiles_, states, group});
     });
-    exec_.run(n, plan.n_copy_nodes, CopyRowsBody{tiles_, group});
-    exec_.run(n, size, CopyColumnsBody{tiles_, states, group});
-    exec_.run(n, size, CopyBlurBody<false>{tiles_, group});
-    exec_.run(n, size, CopyBlurBody<true>{tiles_, group});
+    run(Stage::copies, group, plan.n_copy_nodes, CopyRowsBody{tiles_, group});
+    run(Stage::copies, group, size, CopyColumnsBody{tiles_, states, group});
+    run(Stage::copies, group, size, CopyBlurBody<false>{tiles_, group});
+    run(Stage::copies, group, size, CopyBlurBody<true>{tiles_, group});
     for (int order = 1; order <= 3; ++order) {
-      exec_.run(n, plan.n_copies * n_lanes, CopyCrossBody<true>{tiles_, group, order});
-      exec_.run(n, plan.n_copies * n_lanes, CopyCrossBody<false>{tiles_, group, order});
+      run(Stage::copies, group, plan.n_copies * n_lanes, CopyCrossBody<true>{tiles_, group, order});
+      run(Stage::copies, group, plan.n_copies * n_lanes,
+          CopyCrossBody<false>{tiles_, group, order});
     }
-    exec_.run(n, plan.n_copies, CopyCentreBody<false>{tiles_, group});
-    exec_.run(n, plan.n_copies, CopyCentreBody<true>{tiles_, group});
-    exec_.run(n, group.n_rows * plan.n_copies * n_lanes,
-              CopyLineBody{tiles_, states, group, plan.n_copies});
+    run(Stage::copies, group, plan.n_copies, CopyCentreBody<false>{tiles_, group});
+    run(Stage::copies, group, plan.n_copies, CopyCentreBody<true>{tiles_, group});
+    run(Stage::copies, group, group.n_rows * plan.n_copies * n_lanes,
+        CopyLineBody{tiles_, states, group, plan.n_copies});
   }
 
   void draw_rest(const GroupPlan& plan, const DeviceGroup& group) {
-    const int n = group.n_tiles;
     const TileState* states = states_;
     visit_profile(plan.profile, [&]<class Profile>() {
-      exec_.run(n, 1, ConstantsBody<Profile>{tiles_, states, group});
-      exec_.run(n, plan.n_rest_nodes, RestValuesBody<Profile>{tiles_, states, group});
+      run(Stage::smooth, group, 1, ConstantsBody<Profile>{tiles_, states, group});
+      run(Stage::smooth, group, plan.n_rest_nodes, RestValuesBody<Profile>{tiles_, states, group});
     });
-    exec_.run(n, plan.n_rest_nodes * n_lanes, RestFilterBody{tiles_, states, group});
-    exec_.run(n, plan.n_height * plan.n_rest_columns * n_lanes,
-              RestLineBody{tiles_, states, group, plan.n_rest_columns});
-    exec_.run(n, plan.n_pixels * n_lanes, RestPixelsBody{tiles_, states, group});
+    run(Stage::smooth, group, plan.n_rest_nodes * n_lanes, RestFilterBody{tiles_, states, group});
+    run(Stage::smooth, group, plan.n_height * plan.n_rest_columns * n_lanes,
+        RestLineBody{tiles_, states, group, plan.n_rest_columns});
+    run(Stage::smooth, group, plan.n_pixels * n_lanes, RestPixelsBody{tiles_, states, group});
   }
 
   void draw_pixels(const GroupPlan& plan, const DeviceGroup& group) {
-    const int n = group.n_tiles;
     const TileState* states = states_;
     visit_profile(plan.profile, [&]<class Profile>() {
-      exec_.run(n, 1, PixelSetupBody<Profile>{tiles_, states, group});
+      run(Stage::pixel, group, 1, PixelSetupBody<Profile>{tiles_, states, group});
       if constexpr (SharedMeanTable<Profile>) {
-        exec_.run(n, Profile::MeanTable::max_nodes, MeanNodesBody<Profile>{tiles_, group});
+        run(Stage::pixel, group, Profile::MeanTable::max_nodes,
+            MeanNodesBody<Profile>{tiles_, group});
       }
-      exec_.run(n, plan.n_edges, EdgesBody<Profile>{tiles_, states, group, rule_});
-      exec_.run(n, plan.n_pixels, PixelLanesBody<Profile>{tiles_, states, group});
+      run(Stage::pixel, group, plan.n_edges, EdgesBody<Profile>{tiles_, states, group, rule_});
+      run(Stage::pixel, group, plan.n_pixels, PixelLanesBody<Profile>{tiles_, states, group});
     });
   }
 
@@ -470,7 +502,8 @@ class DeviceTiles {
     std::span<const TileState> states;
   };
   std::vector<Pending> pending_;
-  HostBuffer<TileState> sent_;  // on their way, and of which tiles
+  std::vector<TileState> profiled_;  // [tiles] of the last that were sent, for a profile
+  HostBuffer<TileState> sent_;       // on their way, and of which tiles
   HostBuffer<int> sent_list_;
   std::vector<double> host_tables_;  // of cores
   int most_intervals_ = 0;

@@ -24,7 +24,7 @@ class DeviceEngine {
         plan_(scenes),
         arena_(exec),
         tiles_(exec, arena_, plan_, precision, work_bytes),
-        sums_(exec, arena_, plan_, n_threads) {
+        sums_(exec, arena_, plan_, precision, n_threads) {
     arena_.send();
   }
 
@@ -81,8 +81,15 @@ class DeviceEngine {
     Buffer<double> device_weights = exec_.template buffer<double>(weights.size());
     Buffer<double> out = exec_.template buffer<double>(n_planes * static_cast<std::size_t>(n));
     exec_.upload(device_weights.data(), weights.data(), weights.size());
-    exec_.run(static_cast<int>(n_planes), n,
-              ProjectBody{tiles_.tiles(), tile, n, device_weights.data(), out.data()});
+    const auto cost = [&] {
+      const double values = static_cast<double>(n) * static_cast<double>(n_planes);
+      return Cost{(n * static_cast<double>(n_lanes) + values) * number,
+                  values * (2.0 * n_lanes - 1.0), 0.0};
+    };
+    profiled(exec_, Stage::normal, cost, [&] {
+      exec_.run(static_cast<int>(n_planes), n,
+                ProjectBody{tiles_.tiles(), tile, n, device_weights.data(), out.data()});
+    });
     planes.resize(out.size());
     exec_.download(planes.data(), out.data(), planes.size());
   }

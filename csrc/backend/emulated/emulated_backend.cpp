@@ -51,4 +51,12 @@ std::unique_ptr<Evaluator> make_failing_evaluator(int n) {
   return std::make_unique<FailingEvaluator>(n);
 }
 
+void emulate_backwards(bool on) { loop_backwards.store(on); }
+
+Ceilings emulated_ceilings() {
+  LoopExec exec;
+  return measure_ceilings(exec,
+                          {.words = 1 << 16, .threads = 1 << 8, .steps = 1 << 8, .repeats = 3});
+}
+
 }  // namespace jointlight

@@ -81,7 +81,8 @@ void download(std::uintptr_t address, py::array& out, int device) {
 // For _core's use_cuda().
 py::capsule backend_maker() {
   static const jointlight::CudaMaker maker{&cuda::make_cuda_backend, &cuda::make_cuda_evaluator,
-                                           &cuda::device_count};
+                                           &cuda::device_count, &cuda::cuda_ceilings,
+                                           &jointlight::device_profile};
   return py::capsule(static_cast<const void*>(&maker), jointlight::cuda_maker_name);
 }
 
