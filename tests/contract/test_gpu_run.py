@@ -66,7 +66,7 @@ def test_tests_and_figures_end_in_one_result(tmp_path: Path) -> None:
     done, document, calls = called(tmp_path)
     assert done.returncode == 0, done.stderr
     assert document["tests"] == dict.fromkeys(
-        ("device_tests", "memcheck", "racecheck", "initcheck"), True
+        ("device_tests", "contract_suite", "memcheck", "racecheck", "initcheck"), True
     )
     met = {row["work"]: row["met"] for row in document["targets"]}
     assert met["three-image fit, whole"] is True
