@@ -110,7 +110,8 @@ TARGETS = (
         1.0,
         lambda document: float(all(measured(document, "same_bits"))),
     ),
-    Target("tests on the device pass", "", 1.0, passed("device_tests")),
+    Target("tests of the device pass", "", 1.0, passed("device_tests")),
+    Target("the contract suite passes on the device", "", 1.0, passed("contract_suite")),
     *(
         Target(f"compute-sanitizer {tool} finds nothing", "", 1.0, passed(tool))
         for tool in ("memcheck", "racecheck", "initcheck")

@@ -48,7 +48,7 @@ def document(**changed: Any) -> dict[str, Any]:
         "worst_sigma": 1e-9,
         "same_bits": True,
     }
-    parts = ("device_tests", "memcheck", "racecheck", "initcheck")
+    parts = ("device_tests", "contract_suite", "memcheck", "racecheck", "initcheck")
     return {
         "cases": cases,
         "first_call": {"first_s": 0.4},
