@@ -56,8 +56,9 @@ in a row. Bytes are those of a launch's input and output, each number once; oper
 the source (a multiply-add is two; `exp` is {exp}, `log` {log}, as written in `csrc/base/vmath.hpp`,
 a sine as `exp`). At best a stage takes as long as its bytes, its operations or its launches need at
 the measured rates, whichever is longest: the limit, of which the last column is the share reached.
-The pixel renderer's operations are counted low, and those of a few threads that work for a whole
-tile not at all. Stages of the host are summed over its threads, and go on beside the device's.
+The pixel renderer's operations are counted low, and those of a few threads that work for a
+whole tile not at all. Stages of the host are summed over its threads, and go on beside those of
+the device.
 """
 NAMES = {
     "place": "assign memory, radial tables",

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
-from reference.on_backends import BACKENDS
+from reference.on_backends import BACKENDS, NoBackend, require_backend
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -45,13 +45,9 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """One line of the summary for all that is skipped because a backend is not here."""
     report = yield
-    if isinstance(call.excinfo and call.excinfo.value, _NoBackend):
+    if call.excinfo is not None and isinstance(call.excinfo.value, NoBackend):
         report.longrepr = (str(Path(__file__)), None, f"Skipped: {call.excinfo.value}")
     return report
-
-
-class _NoBackend(pytest.skip.Exception):
-    """What a test is to run on is not here."""
 
 
 @pytest.fixture
@@ -66,12 +62,8 @@ def every_backend(request: pytest.FixtureRequest) -> Iterator[str]:
 
     "cuda-emulated" is the device's code run on the host. "cuda" is skipped where there is none.
     """
-    from jointlight.backends import backends
-
     name: str = request.param
-    cuda = backends()["cuda"]
-    if name == "cuda" and not cuda.available:
-        raise _NoBackend(cuda.reason)
+    require_backend(name)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("JOINTLIGHT_BACKEND", name)
         yield name

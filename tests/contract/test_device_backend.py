@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-import jointlight as jl
 from jointlight import _core
 from jointlight.backends import ready_backend
 from reference.field import Field, Tile
+from reference.on_backends import require_backend
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,9 +50,7 @@ WAYS: dict[str, tuple[tuple[int, int], float, int]] = {
 @pytest.fixture(params=["cuda-emulated", "cuda"])
 def backend(request: pytest.FixtureRequest) -> str:
     name: str = request.param
-    cuda = jl.backends()["cuda"]
-    if name == "cuda" and not cuda.available:
-        pytest.skip(cuda.reason)
+    require_backend(name)
     return ready_backend(name)
 
 

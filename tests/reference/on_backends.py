@@ -18,3 +18,16 @@ SLOW_EMULATED = pytest.mark.parametrize(
 )
 NOT_EMULATED = pytest.mark.parametrize("every_backend", ["cpu", "cuda"], indirect=True)
 HOST_ALONE = pytest.mark.parametrize("every_backend", ["cpu", "cuda-emulated"], indirect=True)
+
+
+class NoBackend(pytest.skip.Exception):
+    """What a test is to run on is not here."""
+
+
+def require_backend(name: str) -> None:
+    """Skip where there is no such backend, with the reason."""
+    from jointlight.backends import backends
+
+    cuda = backends()["cuda"]
+    if name == "cuda" and not cuda.available:
+        raise NoBackend(cuda.reason)

@@ -48,6 +48,7 @@ def test_a_small_field():
     check(field, model, result, 0.95)
 
 
+# About the judge, not about the fit.
 @CPU_ALONE
 def test_the_truth_judges():
     """Shares fall where sources are wrong: a judge that lets all pass would be none."""

@@ -101,6 +101,7 @@ def _child(queue: Any, scene: Any, v: np.ndarray) -> None:
     queue.put(scene.linearize(v)[0])
 
 
+# A forked child has no part in the device that its parent has used.
 @HOST_ALONE
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")

@@ -124,6 +124,7 @@ def test_blocks_of_parameters(blend: jl.Group, by_lm: Any) -> None:
     agree(Iter(blend, blocks=[*shapes, *rest], max_iter=300).fit(), by_lm)
 
 
+@SLOW_EMULATED
 @pytest.mark.parametrize("shared", ["every", "first", "own block"])
 def test_ties_across_blocks(shared: Any, data: dict[str, Any], by_lm: Any) -> None:
     model = by_image(images(data), START)
@@ -331,6 +332,7 @@ def test_a_single_component_is_one_block(data: dict[str, Any]) -> None:
     assert result.chi2 == pytest.approx(reference.chi2, rel=1e-8)
 
 
+@SLOW_EMULATED
 def test_a_member_without_data_does_not_keep_the_others(data: dict[str, Any]) -> None:
     model = by_object(images(data), START)
     far = model["g2"].copy(name="far")
@@ -451,6 +453,7 @@ def test_a_field_of_objects_apart_takes_few_fits(monkeypatch: pytest.MonkeyPatch
     agree(result, LM(apart(data, 28)).fit())
 
 
+@SLOW_EMULATED
 def test_sources_are_told_apart(data: dict[str, Any]) -> None:
     model = by_object(images(data), START)
     far = model["g2"].copy(name="far")

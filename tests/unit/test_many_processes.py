@@ -44,6 +44,7 @@ def test_pool_of_threads(serial):
             assert_equal(results, expected)
 
 
+# A forked child has no part in the device that its parent has used.
 @HOST_ALONE
 @pytest.mark.parametrize("start", ["fork", pytest.param("spawn", marks=pytest.mark.slow)])
 def test_pool_of_processes(serial, start):
