@@ -20,9 +20,14 @@ COMPILED = ("_core", "_cuda")
 
 
 def stub_names(body: list[ast.stmt]) -> set[str]:
-    """Public functions and classes of a module's or class's body."""
-    nodes = (ast.FunctionDef, ast.ClassDef)
-    return {node.name for node in body if isinstance(node, nodes) and node.name[0] != "_"}
+    """Public functions, classes and constants of a module's or class's body."""
+    names = set()
+    for node in body:
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+            names.add(node.name)
+        elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            names.add(node.target.id)
+    return {name for name in names if name[0] != "_"}
 
 
 def public(thing: object) -> set[str]:
