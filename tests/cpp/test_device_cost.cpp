@@ -244,7 +244,7 @@ void spectra() {
   const PhaseBody phases{tiles, states, work.group, n_runs};
   compare("phases" + of, phases, n_runs + 17, said(phases, work));
   const SpectrumBody<Number, lanes> spectrum{tiles, states, work.group, a.data(), size};
-  compare("spectrum" + of, spectrum, 12 * 5 * lanes, said(spectrum, work));
+  compare("spectrum" + of, spectrum, 12 * 5, said(spectrum, work));
   const PackRowsBody<Number, lanes> pack{tiles, work.group, a.data(), b.data(), size};
   compare("pack" + of, pack, 16 * 4 * lanes, said(pack, work));
   std::vector<Number> plane(72);

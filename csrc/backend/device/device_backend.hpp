@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "backend/backend.hpp"
+#include "backend/device/drawn_tiles.hpp"
 #include "backend/device/engine.hpp"
 
 namespace jointlight {
@@ -80,34 +81,25 @@ class DeviceBackend final : public Backend {
     update(states, [&] { engine_.replay(changed_, derivatives); });
   }
 
-  // Lanes that are those of a tile's new state are not drawn again: a trial step that is accepted,
-  // sources that rest while others are fitted.
   template <class Work>
   void update(std::span<const TileState> states, const Work& work) {
     changed_.clear();
-    for (std::size_t t = 0; t < states.size(); ++t) {
-      const bool is_sky = scene_->views()[t].renderer == Renderer::sky;  // nothing to draw
-      if (is_sky || drawn_.empty() || !alike(states[t], drawn_[t]))
-        changed_.push_back(static_cast<int>(t));
-    }
-    drawn_.clear();  // unless all goes well
+    drawn_.update(scene_->views(), 0, states, changed_);
     engine_.set_states(0, states);
-    work();
-    drawn_.assign(states.begin(), states.end());
-  }
-
-  // Whether lanes are the same: all else follows from these.
-  static bool alike(const TileState& a, const TileState& b) {
-    return a.visible == b.visible && a.x0 == b.x0 && a.y0 == b.y0 &&
-           std::equal(a.S, a.S + 3, b.S) && std::equal(a.shape, a.shape + 2, b.shape);
+    try {
+      work();
+    } catch (...) {
+      drawn_.forget();
+      throw;
+    }
   }
 
   std::shared_ptr<const Scene> scene_;
   const Scene* pointer_ = nullptr;
   Exec exec_;
   DeviceEngine<Exec> engine_;
-  std::vector<TileState> drawn_;  // what the lanes in the engine's memory are of
-  std::vector<int> changed_;      // tiles to be drawn
+  DrawnTiles drawn_;
+  std::vector<int> changed_;  // tiles to be drawn
   std::vector<double> planes_;
 };
 

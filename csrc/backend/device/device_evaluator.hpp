@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "backend/device/drawn_tiles.hpp"
 #include "backend/device/engine.hpp"
 #include "backend/evaluator.hpp"
 
@@ -28,6 +29,7 @@ class DeviceEvaluator final : public Evaluator {
 
   std::size_t plan(std::span<const Scene* const> offered, int n_threads) override {
     engine_.reset();
+    drawn_.forget();
     std::size_t n = 0, bytes = 0;
     while (n < offered.size() && (bytes += device_bytes(*offered[n])) <= bytes_) ++n;
     if (n == 0) return n;
@@ -49,12 +51,16 @@ class DeviceEvaluator final : public Evaluator {
     requests_.assign(requests.begin(), requests.end());
     scenes_.clear();
     derivatives_.clear();
+    changed_.clear();
+    const DevicePlan& plan = engine_->plan();
     for (const EvaluationRequest& request : requests_) {
       scenes_.push_back(request.scene);
       if (request.derivatives) derivatives_.push_back(request.scene);
+      const auto first = static_cast<std::size_t>(plan.first_tile[request.scene]);
+      drawn_.update(plan.views, first, request.states, changed_);
       engine_->set_states(request.scene, request.states);
     }
-    engine_->select(scenes_, derivatives_);
+    engine_->select(changed_, scenes_, derivatives_);
     engine_->evaluate(!derivatives_.empty());
   }
 
@@ -86,6 +92,8 @@ class DeviceEvaluator final : public Evaluator {
   std::optional<DeviceEngine<Exec>> engine_;
   std::vector<EvaluationRequest> requests_;
   std::vector<std::size_t> scenes_, derivatives_;
+  DrawnTiles drawn_;
+  std::vector<int> changed_;  // tiles to be drawn
   std::vector<double> blocks_, gradients_, chi2_;
 };
 

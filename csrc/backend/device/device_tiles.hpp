@@ -389,7 +389,7 @@ class DeviceTiles {
     auto* spectrum = reinterpret_cast<Complex<Real>*>(work_of_[portion.group].spectra);
     auto* other = spectrum + per_tile * at(n);
     const TileState* states = states_;
-    run(Stage::columns, group, group.box_y * group.n_columns * lanes,
+    run(Stage::columns, group, group.box_y * group.n_columns,
         SpectrumBody<Real, lanes>{tiles_, states, group, spectrum, per_tile});
     transform(Stage::columns, group, ffts_[portion.group].second, group.n_columns * lanes, per_tile,
               spectrum, other);

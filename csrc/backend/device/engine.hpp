@@ -31,13 +31,10 @@ class DeviceEngine {
   const DevicePlan& plan() const { return plan_; }
   DeviceSums<Exec>& sums() { return sums_; }
 
-  // Only these scenes from now on; `derivatives`: those whose normal equations are summed.
-  void select(std::span<const std::size_t> scenes, std::span<const std::size_t> derivatives) {
-    std::vector<int> tiles;
-    for (const std::size_t scene : scenes) {
-      for (int t = plan_.first_tile[scene]; t < plan_.first_tile[scene + 1]; ++t)
-        tiles.push_back(t);
-    }
+  // Only these scenes from now on, of which these tiles are drawn; `derivatives`: those whose
+  // normal equations are summed.
+  void select(std::span<const int> tiles, std::span<const std::size_t> scenes,
+              std::span<const std::size_t> derivatives) {
     tiles_.select(tiles);
     sums_.select(scenes, derivatives);
   }

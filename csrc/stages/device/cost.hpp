@@ -111,10 +111,10 @@ Cost cost_of(const SpectrumBody<Real, lanes>& body, const TileView& view, const 
   const double n = frequencies(transfer), rows = transfer.box_y;
   const double n_runs = transfer.column_start[transfer.n_columns];
   const double held = rows * body.group.n_columns * lanes;
-  const double radial = state.has_table ? 9.0 + (44.0 + flops_log) + 5.0 : 0.0;
-  const double own = !state.has_table ? 0.0 : lanes == 1 ? 1.0 : 28.0;
+  const double radial = state.has_table ? 9.0 + (44.0 + flops_log) + 4.0 : 0.0;
+  const double weights = !state.has_table ? 0.0 : lanes == 1 ? 1.0 : 22.0;
   return {2.0 * sizeof(Real) * held + table_bytes(state.table) + 2.0 * number * n,
-          n * (lanes * (radial + 17.0) + own) + rows * lanes * n_runs, 0.0};
+          n * (13.0 + radial + weights + 4.0 * lanes) + rows * n_runs, 0.0};
 }
 
 constexpr double butterfly_flops(int radix) {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// render + convolve, a thread a frequency and lane: see stages/render_fourier.hpp for the maths.
+// render + convolve, a thread a frequency, or a number and lane: see stages/render_fourier.hpp for
+// the maths.
 // Spectra are [box row][column][lane], then, along x, [box column][row pair][lane]: neighbouring
 // threads read and write neighbouring numbers.
 #pragma once
@@ -59,32 +60,26 @@ struct PhaseBody {
   }
 };
 
-// One lane's weight at one frequency, up to the factor i of the centre's two.
-JL_HD JL_INLINE double lane_weight(const TileState& tile, int lane, double kx, double ky,
-                                   double rho2, const double* radial) {
+// Weights of the first `lanes` lanes at one frequency, up to the factor i of the centre's two.
+template <int lanes>
+JL_HD JL_INLINE void lane_weights(const TileState& tile, double kx, double ky, double rho2,
+                                  const double* radial, double* weights) {
   const double root = std::sqrt(tile.S[0] * tile.S[2] - tile.S[1] * tile.S[1]);
-  const double f = radial[0], q = radial[1] / rho2;
-  switch (lane) {
-    case lane_unit:
-      return root * f;
-    case lane_x0:
-      return root * f * kx;
-    case lane_y0:
-      return root * f * ky;
-    case lane_s11:
-      return 0.5 * tile.S[2] / root * f + root * q * kx * kx;
-    case lane_s12:
-      return -tile.S[1] / root * f + 2.0 * root * q * kx * ky;
-    case lane_s22:
-      return 0.5 * tile.S[0] / root * f + root * q * ky * ky;
-    case lane_shape0:
-      return root * radial[2];
-    default:
-      return root * radial[3];
+  const double f = radial[0];
+  weights[lane_unit] = root * f;
+  if constexpr (lanes > 1) {
+    const double q = root * (radial[1] / rho2), half = 0.5 / root * f;
+    weights[lane_x0] = weights[lane_unit] * kx;
+    weights[lane_y0] = weights[lane_unit] * ky;
+    weights[lane_s11] = half * tile.S[2] + q * kx * kx;
+    weights[lane_s12] = 2.0 * (q * kx * ky - half * tile.S[1]);
+    weights[lane_s22] = half * tile.S[0] + q * ky * ky;
+    weights[lane_shape0] = root * radial[2];
+    weights[lane_shape1] = root * radial[3];
   }
 }
 
-// item = (box row, column, lane) of spectrum.
+// item = (box row, column): all lanes of the spectrum there.
 template <class Real, int lanes>
 struct SpectrumBody {
   const DeviceTile* tiles;
@@ -98,9 +93,8 @@ struct SpectrumBody {
     const DeviceTile& tile = tiles[index];
     const TileState& state = states[index];
     const TransferView& transfer = tile.view.transfer;
-    const int lane = item % lanes, column = item / lanes % group.n_columns;
-    const int row = item / lanes / group.n_columns;
-    double re = 0.0, im = 0.0;
+    const int column = item % group.n_columns, row = item / group.n_columns;
+    double re[lanes] = {}, im[lanes] = {};
     if (state.visible && column < transfer.n_columns) {
       const double step_x = 2.0 * M_PI / transfer.box_x, step_y = 2.0 * M_PI / transfer.box_y;
       for (int r = transfer.column_start[column]; r < transfer.column_start[column + 1]; ++r) {
@@ -117,21 +111,32 @@ struct SpectrumBody {
           const double* phase = tile.phase_y + 2 * (j - transfer.y_min);
           const double pr = cx * phase[0] - sx * phase[1], pi = cx * phase[1] + sx * phase[0];
           const double zr = p[0] * pr - p[1] * pi, zi = p[0] * pi + p[1] * pr;
-          const double weight = at_frequency(state, lane, run.jx, j, kx, ky);
-          const bool odd = lane == lane_x0 || lane == lane_y0;
-          re += weight * (odd ? zi : zr);
-          im += weight * (odd ? -zr : zi);
+          double weights[lanes] = {};
+          at_frequency(state, run.jx, j, kx, ky, weights);
+          for (int lane = 0; lane < lanes; ++lane) {
+            const bool odd = lane == lane_x0 || lane == lane_y0;
+            re[lane] += weights[lane] * (odd ? zi : zr);
+            im[lane] += weights[lane] * (odd ? -zr : zi);
+          }
         }
       }
     }
-    spectrum[static_cast<std::size_t>(which) * per_tile + static_cast<std::size_t>(item)] = {
-        static_cast<Real>(re), static_cast<Real>(im)};
+    Complex<Real>* out = spectrum + static_cast<std::size_t>(which) * per_tile +
+                         static_cast<std::size_t>(item) * lanes;
+    for (int lane = 0; lane < lanes; ++lane) {
+      out[lane] = {static_cast<Real>(re[lane]), static_cast<Real>(im[lane])};
+    }
   }
 
-  JL_HD static double at_frequency(const TileState& state, int lane, int jx, int jy, double kx,
-                                   double ky) {
+  JL_HD static void at_frequency(const TileState& state, int jx, int jy, double kx, double ky,
+                                 double* weights) {
     if (!state.has_table) {  // a point source: f = 1
-      return lane == lane_unit ? 1.0 : lane == lane_x0 ? kx : lane == lane_y0 ? ky : 0.0;
+      weights[lane_unit] = 1.0;
+      if constexpr (lanes > 1) {
+        weights[lane_x0] = kx;
+        weights[lane_y0] = ky;
+      }
+      return;
     }
     double radial[RadialTable::columns];
     double rho2 = state.S[0] * kx * kx + ky * (2.0 * state.S[1] * kx + ky * state.S[2]) + 1e-300;
@@ -141,7 +146,7 @@ struct SpectrumBody {
     } else {
       radial_at(state.table, rho2, radial);
     }
-    return lane_weight(state, lane, kx, ky, rho2, radial);
+    lane_weights<lanes>(state, kx, ky, rho2, radial, weights);
   }
 };
 
