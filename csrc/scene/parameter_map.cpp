@@ -256,8 +256,6 @@ std::vector<double> ParameterMap::to_natural(std::span<const double> x) const {
 ParameterView ParameterMap::view() const {
   return {.n_free = spec_.n_free,
           .n_slots = spec_.n_slots,
-          .n_triples = static_cast<int>(triples_.size()),
-          .has_functions = !spec_.functions.empty(),
           .chart = chart_.data(),
           .triple = triple_.data(),
           .triples = triples_.data(),
@@ -268,10 +266,7 @@ ParameterView ParameterMap::view() const {
           .raw_slot = raw_slot_.data(),
           .is_angle = is_angle_.data(),
           .prior_mean = spec_.prior_mean.data(),
-          .prior_sigma = spec_.prior_sigma.data(),
-          .lower = lower_.data(),
-          .upper = upper_.data(),
-          .max_step = max_step_.data()};
+          .prior_sigma = spec_.prior_sigma.data()};
 }
 
 void ParameterMap::evaluate(std::span<const double> values, bool internal,

@@ -21,21 +21,16 @@ struct ChartTriple {
 };
 
 struct ParameterView {
-  int n_free = 0, n_slots = 0, n_triples = 0;
-  bool has_functions = false;             // ties that are not here
+  int n_free = 0, n_slots = 0;
   const ParameterChart* chart = nullptr;  // [n_free]
   const int* triple = nullptr;            // [n_free] index into triples, -1 none
-  const ChartTriple* triples = nullptr;   // [n_triples]
+  const ChartTriple* triples = nullptr;   // those
   // slot i = constants[i] + sum coefficients * v[indices]
   const int *row_start = nullptr, *indices = nullptr;          // [n_slots + 1], [nnz]
   const double *coefficients = nullptr, *constants = nullptr;  // [nnz], [n_slots]
   const std::uint8_t* raw_slot = nullptr;                      // [n_slots] 1: chart coordinate
   const std::uint8_t* is_angle = nullptr;                      // [n_free] 1: period 180
   const double *prior_mean = nullptr, *prior_sigma = nullptr;  // [n_free] natural
-  const double *lower = nullptr, *upper = nullptr;             // [n_free] internal box
-  const double* max_step = nullptr;                            // [n_free] internal
-
-  JL_HD int n_entries() const { return row_start[n_slots]; }
 };
 
 JL_ISA_BEGIN

@@ -8,7 +8,6 @@
 #include <span>
 #include <string>
 #include <utility>
-#include <vector>
 
 #include "backend/cuda/probe.hpp"
 
@@ -30,7 +29,6 @@ class DeviceBuffer {
   explicit DeviceBuffer(std::size_t n) : n_(n) {
     if (n > 0) JL_CUDA_CHECK(cudaMalloc(&data_, n * sizeof(T)));
   }
-  explicit DeviceBuffer(const std::vector<T>& from) : DeviceBuffer(from.size()) { upload(from); }
   ~DeviceBuffer() { cudaFree(data_); }
   DeviceBuffer(const DeviceBuffer&) = delete;
   DeviceBuffer& operator=(const DeviceBuffer&) = delete;
