@@ -84,7 +84,7 @@ class CudaExec {
   // other is sent.
   template <class T, class Make>
   void upload_made(T* to, std::size_t n, const Make& make) {
-    constexpr std::size_t piece = (std::size_t{1} << 24) / sizeof(T);
+    constexpr std::size_t piece = (std::size_t{1} << 22) / sizeof(T);
     const std::size_t size = std::min(n, piece);
     const HostBuffer<T> halves[2] = {host_buffer<T>(size), host_buffer<T>(n > piece ? size : 0)};
     Event sent[2];
