@@ -74,7 +74,7 @@ class CompiledFit:
     ) -> None:
         self.model = model
         self.scene = scenes.compile(
-            model, n_threads=n_threads, precision=precision, backend=backend, measure=True
+            model, n_threads=n_threads, precision=precision, backend=backend
         )
 
     @property
