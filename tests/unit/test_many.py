@@ -536,7 +536,8 @@ def test_results_say_how_they_were_computed(every_backend, ragged, precision, tm
 
 def test_models_say_how_they_were_computed(every_backend):
     listed = [template() for _ in range(3)]
-    listed[0]["Re"].value = None  # not to be found in an image of zeros
+    listed[0]["q"].tie(listed[0]["Re"], scale=0.1)
+    listed[0]["Re"].value = 11.0  # cannot be compiled: q would be above 1
     results = jl.fit_many(listed, precision="mixed")
     assert results.backend.tolist() == ["", every_backend, every_backend]
     assert results.precision == "mixed"

@@ -182,7 +182,7 @@ def test_a_device_that_fails(after: int, rng: np.random.Generator) -> None:
     n_moved = int(np.sum(moved["backend"] == "cpu"))
     assert n_moved > 0
     assert {row.backend for row in results} <= {"cpu", f"cuda-emulated-until-{after}"}
-    assert f"cpu ({n_moved})" in results.summary()
+    assert (f"cpu ({n_moved})" in results.summary()) == (n_moved < 12)
 
 
 def test_fits_take_turns(rng: np.random.Generator) -> None:
