@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Generator, Iterator
+from importlib import import_module
 from pathlib import Path
 
 import matplotlib as mpl
@@ -66,6 +67,8 @@ def every_backend(request: pytest.FixtureRequest) -> Iterator[str]:
     require_backend(name)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("JOINTLIGHT_BACKEND", name)
+        # Single images too.
+        patch.setattr(import_module("jointlight.scene.compile"), "DRAWS_IMAGES", name)
         yield name
 
 

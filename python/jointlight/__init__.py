@@ -13,6 +13,7 @@ from jointlight._core import build_info as _build_info
 from jointlight.backends import Backend, backends
 from jointlight.errors import (
     BackendUnavailable,
+    DeviceFailed,
     InvalidInput,
     JointlightError,
     JointlightWarning,
@@ -34,6 +35,7 @@ __all__ = [
     "PSF",
     "Backend",
     "BackendUnavailable",
+    "DeviceFailed",
     "FitResult",
     "Group",
     "InvalidInput",

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from enum import StrEnum
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -27,13 +26,6 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_show_locals=False,
 )
-
-
-class Device(StrEnum):
-    """Where to compute."""
-
-    CPU = "cpu"
-    CUDA = "cuda"
 
 
 @contextmanager
@@ -71,14 +63,21 @@ def demo(
     out: Annotated[Path, typer.Option(help="Folder for figures and tables.")] = Path(
         "jointlight-demo"
     ),
-    device: Annotated[Device, typer.Option(help="Where to compute.")] = Device.CPU,
+    backend: Annotated[
+        str,
+        typer.Option(
+            "--backend",
+            "--device",
+            help="What to compute on: cpu, cuda, cuda:1 and so on, or auto.",
+        ),
+    ] = "cpu",
     seed: Annotated[int, typer.Option(help="Seed of the noise.")] = 41136,
 ) -> None:
     """Fit one galaxy in three made-up images jointly; print the table, write the figures."""
     from jointlight import demo as demonstration
 
     with _readable_errors():
-        outcome = demonstration.run(out, device=device.value, seed=seed, console=Console())
+        outcome = demonstration.run(out, backend=backend, seed=seed, console=Console())
     if not outcome.result.success:
         raise typer.Exit(2)
 

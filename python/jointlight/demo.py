@@ -20,8 +20,7 @@ import numpy as np
 from astropy.wcs import WCS
 from numpy.typing import NDArray
 
-from jointlight.backends import backends
-from jointlight.errors import BackendUnavailable, did_you_mean, invalid
+from jointlight.backends import ready_backend
 from jointlight.fit import LM
 from jointlight.image import TargetImage, TargetImageList
 from jointlight.models import joint
@@ -212,7 +211,7 @@ def make_images(seed: int = 41136, *, noise: bool = True) -> TargetImageList:
 def run(
     out: str | Path | None = "jointlight-demo",
     *,
-    device: str = "cpu",
+    backend: str = "cpu",
     seed: int = 41136,
     n_threads: int | None = None,
     console: Console | None = None,
@@ -223,8 +222,8 @@ def run(
     ----------
     out : str or Path or None, optional
         Folder for figures and tables; None writes nothing.
-    device : {"cpu", "cuda"}, optional
-        Where to compute.
+    backend : str, optional
+        What the fit is computed on: "cpu", "cuda", "cuda:N" or "auto", as `LM` takes it.
     seed : int, optional
         Seed of the noise.
     n_threads : int, optional
@@ -237,7 +236,7 @@ def run(
     Demo
         Result, truth, timing and files.
     """
-    require_device(device)
+    ready_backend(backend)  # before any work
     timing: dict[str, float] = {}
     with _timed(timing, "make the images"):
         target = make_images(seed)
@@ -245,7 +244,7 @@ def run(
         model = joint("sersic galaxy", target=target, per_image=["Ie"], name=NAME)
         model.initialize()
     with _timed(timing, "fit"):
-        result = LM(model, n_threads=n_threads, backend=device).fit()
+        result = LM(model, n_threads=n_threads, backend=backend).fit()
     truth = _truth_of(target, result)
     files: tuple[Path, ...] = ()
     if out is not None:
@@ -257,29 +256,9 @@ def run(
     return outcome
 
 
-def require_device(device: str) -> None:
-    """Check that a device can be used.
-
-    Parameters
-    ----------
-    device : {"cpu", "cuda"}
-        Its name.
-
-    Raises
-    ------
-    BackendUnavailable
-        If this installation cannot fit on it; says why.
-    """
-    if device not in {"cpu", "cuda"}:
-        raise invalid("device", device, "a device", did_you_mean(device, ("cpu", "cuda")))
-    backend = backends()[device]
-    if not backend.available:
-        raise BackendUnavailable(device, backend.reason)
-
-
 def _truth_of(target: TargetImageList, result: FitResult) -> NDArray[np.float64]:
     """True values of the result's free parameters."""
-    scene = true_model(target).compile()
+    scene = true_model(target).compile(backend="cpu")
     truth = dict(zip(scene.names, scene.v0, strict=True))
     return np.array([truth[name] for name in result.parameter_names])
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = [
     "BackendUnavailable",
     "Described",
+    "DeviceFailed",
     "InvalidInput",
     "JointlightError",
     "JointlightWarning",
@@ -40,6 +41,10 @@ class JointlightError(Exception):
 
 class JointlightWarning(UserWarning):
     """Something was assumed or left out that the user should know about."""
+
+
+class DeviceFailed(JointlightError, RuntimeError):
+    """A device failed while it computed: what it said. `fit_many` goes on without it instead."""
 
 
 class BackendUnavailable(JointlightError, RuntimeError):

@@ -90,7 +90,8 @@ py::capsule backend_maker() {
 
 PYBIND11_MODULE(_cuda, m) {
   m.doc() = "CUDA devices and the profiles evaluated on them.";
-  py::register_exception<cuda::CudaError>(m, "CudaError", PyExc_RuntimeError).attr("__doc__") =
+  const py::object base = py::module_::import("jointlight.errors").attr("DeviceFailed");
+  py::register_exception<cuda::CudaError>(m, "CudaError", base).attr("__doc__") =
       "What the CUDA runtime reported: no driver or device, or a call that failed.";
   m.def("probe", &probe, "Driver, runtime and devices; why there is nothing to use.");
   m.def("backend_maker", &backend_maker, "What makes backends, for the core.");

@@ -75,7 +75,7 @@ class CompiledFit:
         self.model = model
         self.precision = precision
         self.scene = scenes.compile(
-            model, n_threads=n_threads, precision=precision, backend=backend, measure=True
+            model, n_threads=n_threads, precision=precision, backend=backend
         )
 
     @property

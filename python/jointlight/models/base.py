@@ -265,7 +265,6 @@ class Model(metaclass=_Factory):
             tolerance=tolerance,
             precision=precision,
             backend=backend,
-            measure=True,
         )
 
     def image(

@@ -101,6 +101,10 @@ class Tables:
     slots: SlotMap
 
 
+DRAWS_IMAGES = "cpu"
+"""Backend of scenes that are drawn or evaluated once or twice."""
+
+
 def compile(  # one word for one thing throughout the package
     model: Compilable,
     *,
@@ -108,8 +112,7 @@ def compile(  # one word for one thing throughout the package
     n_threads: int | None = None,
     tolerance: float | None = None,
     precision: Precision = "float64",
-    backend: str = "auto",
-    measure: bool = False,
+    backend: str | None = None,
 ) -> Scene:
     """Compile a model for drawing and fitting.
 
@@ -129,23 +132,24 @@ def compile(  # one word for one thing throughout the package
     precision : {"float64", "mixed"}, optional
         "mixed": derivatives in float32; images, chi2 and all sums in float64.
     backend : str, optional
-        "cpu", "cuda", or "cuda:N" for device N; "auto" is the CPU.
-    measure : bool, optional
-        "auto" is a device instead, where one has evaluated scenes of this size faster. Large
-        scenes are evaluated for that, the first of each size; not worth it for a single image.
+        "cpu", "cuda", or "cuda:N" for device N; "auto" is what the environment's
+        ``JOINTLIGHT_BACKEND`` says, else the CPU, or a device where one has evaluated scenes of
+        this size faster: large scenes are evaluated for that, the first of each size. Where left
+        out, for a single image, the CPU.
 
     Returns
     -------
     Scene
     """
     tables = flatten(model, images=images)
+    backend = DRAWS_IMAGES if backend is None else backend
     name = ready_backend(backend)
     build: dict[str, Any] = {"n_threads": parse_threads(n_threads)}
     if tolerance is not None:
         build["tolerance"] = _parse_tolerance(tolerance)
     tables.builder.set_precision(check_precision(precision))
     try:
-        if measure and choose.is_open(backend):
+        if choose.is_open(backend):
             name, core = _fastest(tables, str(precision), build)
         else:
             core = tables.builder.build(**build, backend=name)
