@@ -23,8 +23,18 @@ PAGE = ROOT / "docs" / "gpu.md"
 
 Document = dict[str, Any]
 
+USE = """
+`backend="cuda"` in `LM`, `Iter`, `fit_many`, `compile` and jobs computes on a GPU, where the
+package was built [with its CUDA module](install.md#cuda); `jointlight info` says whether it was,
+and what is missing. It is meant for [many fits in one call](fit-many.md) and for large scenes:
+
+    results = jl.fit_many(template, data=stamps, variance=variances, backend="cuda")
+
+`results.backend` says what fitted each object, [devices](how-it-works/devices.md) how it works.
+"""
 NOTHING = """
-No figures have been measured on a GPU yet. On a machine with an NVIDIA GPU, its driver and nvcc,
+No figures have been measured on a GPU yet, and no fit has run on one. On a machine with an NVIDIA
+GPU, its driver and nvcc,
 
     tests/gpu/run
 
@@ -171,12 +181,17 @@ def start(document: Document) -> str:
 def render(document: Document | None) -> str:
     """The page."""
     if document is None:
-        parts = ["# On a GPU", NOTHING, targets({"cases": {}})]
+        parts = ["# On a GPU", USE, "## What it reaches", NOTHING, targets({"cases": {}})]
         return "\n\n".join(part.strip("\n") for part in parts) + "\n"
     ceilings = document["ceilings"]
     rates = {k: v / 1e9 for k, v in ceilings.items()} | {"launch": 1e6 * ceilings["launch"]}
     rates["single"] = rates["single_flops"]
-    parts = ["# On a GPU", HOW.format(**document["machine"] | document)]
+    parts = [
+        "# On a GPU",
+        USE,
+        "## How it was measured",
+        HOW.format(**document["machine"] | document),
+    ]
     if document["backend"] != "cuda" or document["scale"] != 1.0:
         parts.append(DRY.format(**document))
     parts += ["## What was to be reached", targets(document), start(document)]

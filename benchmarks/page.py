@@ -390,8 +390,9 @@ memory, and it saves time where a register holds fewer than eight float64 number
 lanes of one pixel:
 """
 ANSWERS = """
-Of {n} stored stamps, fitted both ways, no parameter differs by more than {shift:.1g} sigma, no
-error by more than {ratio:.1g} of itself, and {other} end with another status (commit {commit}).
+Of {n} stored stamps, fitted both ways, no parameter differs by more than {shift:.2g} sigma, no
+error by more than {ratio:.2g} of itself, and {other} end with another status
+(`benchmarks/results/precision.json`, commit {commit}).
 """
 
 

@@ -108,6 +108,18 @@ py::dict cuda_interface(const DeviceArray& array) {
   return out;
 }
 
+std::string shown(const DeviceArray& array) {
+  const std::string kind = array.type_code == 0   ? "int"
+                           : array.type_code == 1 ? "uint"
+                           : array.type_code == 2 ? "float"
+                                                  : "bool";
+  const std::string dtype = kind + (kind == "bool" ? "" : std::to_string(array.bits));
+  const bool cuda = array.device_type != dlpack::on_cpu;
+  const std::string shape = py::repr(py::tuple(py::cast(array.shape)));
+  return "DeviceArray(shape=" + shape + ", dtype='" + dtype + "', device='" +
+         (cuda ? "cuda:" + std::to_string(array.device) : "cpu") + "')";
+}
+
 }  // namespace
 
 void bind_device_array(py::module_& m) {
@@ -118,6 +130,15 @@ void bind_device_array(py::module_& m) {
       .def_property_readonly(
           "shape", [](const DeviceArray& a) { return py::tuple(py::cast(a.shape)); }, "Its shape.")
       .def_property_readonly("__cuda_array_interface__", &cuda_interface)
+      .def("__repr__", &shown)
+      .def(
+          "__array__",
+          [](const DeviceArray&, const py::args&, const py::kwargs&) -> py::object {
+            throw py::type_error(
+                "NumPy does not read a device's memory. Copy it with cupy.asnumpy(cupy.asarray(x)) "
+                "or torch.as_tensor(x).cpu().numpy(), or use scene.render(image)");
+          },
+          "Refused, with what to do instead.")
       .def("__dlpack_device__",
            [](const DeviceArray& a) { return py::make_tuple(a.device_type, a.device); })
       .def(

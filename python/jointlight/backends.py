@@ -7,7 +7,7 @@ import importlib
 import os
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
 from jointlight.errors import BackendUnavailable, invalid, warn_user
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 __all__ = [
+    "ALLOWED",
     "Backend",
     "Precision",
     "backends",
@@ -141,7 +142,7 @@ def ready_backend(name: object) -> str:
         If it cannot be used here; the reason says why and what to install.
     """
     if not (isinstance(name, str) and _BACKEND.fullmatch(name)):
-        raise invalid("backend", name, _ALLOWED)
+        raise invalid("backend", name, ALLOWED, _meant(name))
     if name == "auto" and (wanted := environment_backend()) != "auto":
         try:
             return ready_backend(wanted)
@@ -164,8 +165,19 @@ def ready_backend(name: object) -> str:
 
 
 # "cuda-emulated" is the device's code run on the host: slow, for tests, where it fails when asked.
-_BACKEND = re.compile(r"auto|cpu|cuda(:\d{1,3})?|cuda-emulated(-until-\d+)?")
-_ALLOWED = "'auto', 'cpu', 'cuda' or 'cuda:N', N the device's number"
+_BACKEND = re.compile(r"auto|cpu|cuda(:(0|[1-9]\d{0,2}))?|cuda-emulated(-until-\d+)?")
+
+ALLOWED: Final = "'auto', 'cpu', 'cuda' or 'cuda:N', N the device's number"
+"""What `backend` may be, in words."""
+
+
+def _meant(name: object) -> str | None:
+    """The backend that a wrong name is meant for, as a suggestion."""
+    if not isinstance(name, str):
+        return None
+    likely = name.strip().lower().replace("gpu", "cuda")
+    likely = re.sub(r":0+(?=\d)", ":", likely)
+    return f"Did you mean {likely!r}?" if _BACKEND.fullmatch(likely) else None
 
 
 def environment_backend() -> str:
@@ -184,7 +196,8 @@ def environment_backend() -> str:
     name = "JOINTLIGHT_BACKEND"
     text = os.environ.get(name, "").strip() or "auto"
     if not _BACKEND.fullmatch(text):
-        raise invalid(f"the environment variable {name}", text, _ALLOWED, "set it so or unset it")
+        hint = _meant(text) or "set it so or unset it"
+        raise invalid(f"the environment variable {name}", text, ALLOWED, hint)
     return text
 
 
@@ -202,8 +215,10 @@ def warn_of_moved(backend: str, failure: str, n: int) -> None:
     """
     if n == 0:
         return
-    what = f"backend {backend!r} failed ({failure})" if failure else f"too large for {backend!r}"
-    warn_user(f"{what}: {n} objects were fitted on the CPU")
+    what = f"objects too large for backend {backend!r}"
+    if failure:
+        what = f"backend {backend!r} failed ({failure})"
+    warn_user(f"{what}: {n:,} were fitted on the CPU (see results.backend)")
 
 
 def environment_threads() -> int:
@@ -282,7 +297,7 @@ def _why_no_device(found: dict[str, Any]) -> str:
     message = str(found["message"])
     needed = _version(found["runtime_version"])
     if not found["driver"]:
-        return f"{message}. Install an NVIDIA driver that serves CUDA {needed} or newer"
+        return f"{message}. Install an NVIDIA driver that supports CUDA {needed} or newer"
     return (
         f"{message}. Check that a GPU is present and visible to this process "
         "(nvidia-smi, CUDA_VISIBLE_DEVICES)"

@@ -25,8 +25,7 @@ CPU: Final = "cpu"
 
 SMALL_SCENE: Final = 1 << 20
 """Pixels of all windows below which a scene is the CPU's. An evaluation takes one thread 7 to 20
-ns a pixel, a fit some 20 evaluations: 0.4 s at most, what it takes to wake a device (driver,
-context, kernels)."""
+ns a pixel, a fit some 20 evaluations: 0.4 s at most (see `WAKING`)."""
 
 SMALL_BATCH: Final = 1 << 23
 """Pixels of all objects below which many fits are the CPU's: 2000 stamps of 64 x 64, about a
@@ -36,7 +35,8 @@ EVALUATIONS: Final = 20
 """Evaluations of a usual fit."""
 
 WAKING: Final = 0.4
-"""Seconds of the CPU's work below which no device is woken."""
+"""Seconds of the CPU's work below which no device is woken: what waking one (driver, context,
+kernels) is assumed to take, not measured yet."""
 
 DEVICE_FAILED: Final = (BackendUnavailable, RuntimeError, MemoryError, ValueError)
 """What a device raises that cannot be used after all, as for want of memory or threads."""

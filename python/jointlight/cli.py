@@ -13,6 +13,8 @@ import typer
 from rich.console import Console
 
 if TYPE_CHECKING:
+    from jointlight.fit import LM, Iter
+    from jointlight.io import Job
     from jointlight.result import FitResult
 
 __all__ = ["app", "main"]
@@ -94,7 +96,7 @@ def fit(
     with _readable_errors():
         task = read_job(job)
         level = 0 if quiet else min(2, max(1, verbose))
-        result = _run(task.model, task.fit, level)
+        result = _run(task, level)
         written = _write(result, task.output)
     if not quiet:
         console = Console()
@@ -105,24 +107,34 @@ def fit(
         raise typer.Exit(2)
 
 
-def _run(model: Any, settings: Mapping[str, Any], verbose: int) -> FitResult:
-    from jointlight.fit import LM, Iter, LMOptions
-    from jointlight.fit.lm import options_from
-
-    options = dict(settings)
+def _run(task: Job, verbose: int) -> FitResult:
+    options = dict(task.fit)
     method = options.pop("method", "lm")
     initialize = options.pop("initialize", True)
-    keywords = options_from(options)
-    fitter: LM | Iter
-    if method == "iter":
+    fitter = _fitter(task, method, options, verbose)
+    if initialize:
+        task.model.initialize()
+    return fitter.fit()
+
+
+def _fitter(task: Job, method: str, options: Mapping[str, Any], verbose: int) -> LM | Iter:
+    """What fits it; what it refuses is named as the job's."""
+    from jointlight.errors import BackendUnavailable, InvalidInput
+    from jointlight.fit import LM, Iter, LMOptions
+    from jointlight.fit.lm import options_from
+    from jointlight.io import JobError
+
+    try:
+        keywords = options_from(options)
+        if method != "iter":
+            return LM(task.model, verbose=verbose, **keywords)
         # ftol is that of the sweeps; the members' own fits take the others.
         inner = {name: keywords.pop(name) for name in ("xtol", "gtol") if name in keywords}
-        fitter = Iter(model, verbose=verbose, options=LMOptions(**inner), **keywords)
-    else:
-        fitter = LM(model, verbose=verbose, **keywords)
-    if initialize:
-        model.initialize()
-    return fitter.fit()
+        return Iter(task.model, verbose=verbose, options=LMOptions(**inner), **keywords)
+    except (InvalidInput, BackendUnavailable) as error:
+        if "environment variable" in str(error):
+            raise
+        raise JobError(f"{task.path.name}, [fit]: {error}") from error
 
 
 def _write(result: FitResult, output: Mapping[str, Any]) -> list[Path]:
@@ -190,13 +202,14 @@ def _figure(result: FitResult, name: str) -> Any:
 @app.command()
 def info() -> None:
     """Show version, compiler, instruction set, threads, and what CUDA lacks if it does."""
+    import os
     import platform
 
     import numpy as np
     from rich.table import Table
 
     from jointlight import __version__
-    from jointlight.backends import backends
+    from jointlight.backends import backends, environment_backend
 
     table = Table(show_header=False, box=None, pad_edge=False)
     table.add_column(style="bold", no_wrap=True)
@@ -207,14 +220,22 @@ def info() -> None:
         ("numpy", np.__version__),
     ]
     with _readable_errors():
+        environment_backend()
         found = backends()
     for name, backend in found.items():
         state = "available" if backend.available else f"not available: {backend.reason}"
         rows.append((name, state))
-        rows += [(f"  {key}", str(value)) for key, value in backend.details.items()]
+        rows += [(f"  {key}", _fact(value)) for key, value in backend.details.items()]
+    for variable in ("JOINTLIGHT_BACKEND", "JOINTLIGHT_NUM_THREADS"):
+        if text := os.environ.get(variable, "").strip():
+            rows.append((variable, text))
     for key, value in rows:
         table.add_row(key, value)
     Console().print(table, markup=False, highlight=False)
+
+
+def _fact(value: object) -> str:
+    return "none" if value in ([], "") else str(value)
 
 
 def main() -> None:

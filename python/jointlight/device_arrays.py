@@ -27,7 +27,7 @@ __all__ = [
     "read_here",
 ]
 
-TO_HOST: Final = "cupy.asnumpy(x), x.cpu().numpy() (torch) or numpy.asarray(x) (jax) brings it"
+TO_HOST: Final = "Copy it with cupy.asnumpy(x), x.cpu().numpy() (torch) or numpy.asarray(x) (jax)"
 """How a user gets an array to the host."""
 
 _OF_NUMPY: Final = (np.ndarray, list, tuple, str, int, float)  # looked at one by one, in long lists
@@ -109,7 +109,10 @@ def read_here(argument: str, given: Any) -> Any:
         If it lies on a device.
     """
     if is_device_array(given):
-        raise _unreachable(argument, "fit_many takes stamps there, for a backend of that device")
+        raise _unreachable(
+            argument, "only the host's is read here",
+            more="; jl.fit_many takes device arrays with backend='cuda'",
+        )  # fmt: skip
     return np.from_dlpack(given) if _is_foreign(given) else given
 
 
@@ -244,7 +247,10 @@ class DeviceArrays:
             module: Any = cuda_module()
             self._memory = module
         else:
-            raise _unreachable(argument, f"backend={self.backend!r} reads the host's memory alone")
+            raise _unreachable(
+                argument, f"backend {self.backend!r} reads only the host's",
+                more=", or use backend='cuda'",
+            )  # fmt: skip
         return self._memory
 
 
@@ -269,17 +275,13 @@ def backend_of(argument: str) -> str:
     try:
         cuda_module()
     except BackendUnavailable as error:
-        raise _unreachable(argument, f"backend 'cuda' is not available: {error.reason}") from None
+        raise _unreachable(argument, str(error)) from None
     return "cuda"
 
 
-def _unreachable(argument: str, why: str) -> InvalidInput:
-    return invalid(
-        argument,
-        Described("on a device"),
-        "on the host, or go with a backend there",
-        f"{why}; {TO_HOST}",
-    )
+def _unreachable(argument: str, why: str, *, more: str = "") -> InvalidInput:
+    text = f"{argument} is in a device's memory, and {why}. {TO_HOST}{more}"
+    return InvalidInput(text, argument=argument)
 
 
 class _Array:
@@ -308,9 +310,16 @@ class _Array:
             self.stream = _LEGACY_STREAM
         if about.get("mask") is not None:
             raise invalid(argument, Described("masked on a device"), "not masked; pass mask=")
-        self.address = int(about["data"][0] or 0)
-        self.shape = tuple(int(k) for k in about["shape"])
-        self.dtype = np.dtype(about["typestr"])
+        try:
+            self.address = int(about["data"][0] or 0)
+            self.shape = tuple(int(k) for k in about["shape"])
+            self.dtype = np.dtype(about["typestr"])
+        except (KeyError, IndexError, TypeError, ValueError) as error:
+            cause = f"no {error}" if isinstance(error, KeyError) else str(error)
+            raise InvalidInput(
+                f"{argument}: its __cuda_array_interface__ cannot be read: {cause}",
+                argument=argument,
+            ) from None
         self.size = int(np.prod(self.shape))
         steps = np.cumprod((self.dtype.itemsize, *self.shape[:0:-1]))[::-1]
         self._packed = tuple(int(k) for k in steps[: len(self.shape)])

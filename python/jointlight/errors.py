@@ -28,6 +28,7 @@ __all__ = [
     "describe_value",
     "did_you_mean",
     "invalid",
+    "option_hint",
     "warn_user",
 ]
 
@@ -174,6 +175,31 @@ def did_you_mean(name: object, options: Iterable[str], *, list_at_most: int = 12
         first = ", ".join(map(repr, known[:list_at_most]))
         text += f"{separator}It can be one of {len(known)} names, among them {first}"
     return text
+
+
+def option_hint(name: str, options: Iterable[str]) -> str:
+    """Return what leads from a fit's option that does not exist to one that does.
+
+    Parameters
+    ----------
+    name : str
+        What the user wrote.
+    options : iterable of str
+        The options that exist.
+
+    Returns
+    -------
+    str
+        As of `did_you_mean`, but knows what other packages call things.
+    """
+    known = list(options)
+    if name == "device" and "backend" in known:
+        return ". Did you mean 'backend'?"
+    stops = [f"{one!r}" for one in ("ftol", "xtol", "gtol") if one in known]
+    if name in ("tol", "tolerance", "ftolerance", "xtolerance", "gtolerance") and stops:
+        listed = " or ".join(filter(None, (", ".join(stops[:-1]), stops[-1])))
+        return f". It can be {listed} (when to stop)"
+    return did_you_mean(name, known, list_at_most=20)
 
 
 def warn_user(message: str) -> None:

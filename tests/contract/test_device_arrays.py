@@ -69,6 +69,11 @@ class Capsule:
         return capsule
 
 
+def without(lent: Lent, name: str) -> Lent:
+    del lent.about[name]
+    return lent
+
+
 def stamps(n: int, rng: np.random.Generator) -> tuple[Any, NDArray[Any]]:
     template = small_problem.model(small_problem.images()[:1])
     return template, np.array(template.images()[0]) + rng.normal(0.0, 0.1, (n, 40, 40))
@@ -163,7 +168,7 @@ def test_arguments_that_are_no_pixels(how: Any, rng: np.random.Generator) -> Non
     found = jl.fit_many(template, data=how(data), **given(how), backend=DEVICE)
     assert wanted.success.all()
     assert_same(found, wanted)
-    with pytest.raises(InvalidInput, match=r"start\['Re'\].*on a device"):
+    with pytest.raises(InvalidInput, match=r"start\['Re'\] is in a device's memory"):
         jl.fit_many(template, data=data, start=given(how)["start"], backend="cpu")
 
 
@@ -231,21 +236,33 @@ def test_refused_where_nothing_can_read_it(how: Any, rng: np.random.Generator) -
     for backend in ("cpu", "auto"):
         if backend == "auto" and jl.backends()["cuda"].available:
             continue
-        with pytest.raises(InvalidInput, match=r"data.*on a device.*cupy\.asnumpy") as caught:
+        with pytest.raises(InvalidInput, match=r"^data is in a device's .*cupy\.asnumpy") as caught:
             jl.fit_many(template, data=how(data), weight=100.0, backend=backend)
         assert caught.value.argument == "data"
-    with pytest.raises(InvalidInput, match=r"mask.*on a device"):
+    with pytest.raises(
+        InvalidInput, match=r"^mask is .*'cpu' reads only .*, or use backend='cuda'"
+    ):
         jl.fit_many(template, data=data, mask=how(data > 9), weight=1.0, backend="cpu")
-    with pytest.raises(InvalidInput, match=r"data.*on a device.*x\.cpu"):
+    here = r"is in a device's memory, .*x\.cpu.*; jl\.fit_many takes device arrays"
+    with pytest.raises(InvalidInput, match=f"^data {here}"):
         jl.TargetImage(how(data[0]), pixelscale=0.2)
-    with pytest.raises(InvalidInput, match=r"mask.*on a device"):
+    with pytest.raises(InvalidInput, match=f"^mask {here}"):
         jl.TargetImage(data[0], mask=how(data[0] > 9), pixelscale=0.2)
+    for psf in (how(data[0]), how(data[0].astype(np.float32))):
+        with pytest.raises(InvalidInput, match=f"^psf {here}"):
+            jl.PSF(psf)
 
 
 def test_images_of_the_host_by_dlpack(rng: np.random.Generator) -> None:
     _, data = stamps(1, rng)
     image = jl.TargetImage(Capsule(data[0], kind=1), pixelscale=0.2)
     np.testing.assert_array_equal(image.data, data[0])
+    psf = np.array(jl.gaussian_psf(fwhm=0.5, pixelscale=0.2).data)
+    wanted = jl.PSF(psf).data
+    np.testing.assert_array_equal(jl.PSF(Capsule(psf, kind=1)).data, wanted)
+    image = jl.TargetImage(data[0], psf=Capsule(psf, kind=1), pixelscale=0.2)
+    assert image.psf is not None
+    np.testing.assert_array_equal(image.psf.data, wanted)
 
 
 @pytest.mark.parametrize(
@@ -256,8 +273,22 @@ def test_images_of_the_host_by_dlpack(rng: np.random.Generator) -> None:
         lambda data: Capsule(data, kind=10),
         lambda data: Capsule(data.astype(complex)),
         lambda data: Lent(data.astype(complex)),
+        lambda data: without(Lent(data), "data"),
+        lambda data: without(Lent(data), "typestr"),
+        lambda data: Lent(data, data=None),
+        lambda data: Lent(data, shape=7),
     ],
-    ids=["mask", "strides", "no CUDA", "complex", "complex by interface"],
+    ids=[
+        "mask",
+        "strides",
+        "no CUDA",
+        "complex",
+        "complex by interface",
+        "no data",
+        "no type",
+        "data is None",
+        "shape is a number",
+    ],
 )
 def test_what_cannot_be_read(given: Any, rng: np.random.Generator) -> None:
     template, data = stamps(2, rng)
@@ -278,6 +309,10 @@ def test_model_image_stays_on_the_device() -> None:
     gc.collect()
     for there, image in zip((first, again), wanted, strict=True):
         assert there.shape == image.shape
+        assert repr(there) == f"DeviceArray(shape={image.shape}, dtype='float64', device='cpu')"
+        for convert in (np.asarray, np.array):
+            with pytest.raises(TypeError, match=r"device's memory. Copy it with cupy\.asnumpy"):
+                convert(there)
         np.testing.assert_array_equal(np.from_dlpack(there), image)
         about = there.__cuda_array_interface__
         assert about["version"] == 3

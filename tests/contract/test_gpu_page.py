@@ -65,6 +65,7 @@ def test_page_without_a_result_says_so(page: ModuleType) -> None:
     text = page.render(None)
     assert "No figures have been measured" in text
     assert "tests/gpu/run" in text
+    assert text.index('backend="cuda"') < text.index("tests/gpu/run")  # what a user can do, first
     assert "| met |" not in text
     assert "missed" not in text
 

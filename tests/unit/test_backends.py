@@ -90,6 +90,29 @@ def test_the_variable_is_named(monkeypatch: pytest.MonkeyPatch, text: str) -> No
             call()
 
 
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("CUDA", "cuda"), ("Cuda:1", "cuda:1"), ("cuda:01", "cuda:1"), ("cuda:00", "cuda:0"),
+        ("gpu", "cuda"), ("GPU:2", "cuda:2"), ("CPU", "cpu"), (" auto", "auto"),
+        ("tpu", None), ("cuda:", None), ("cuda:1000", None), (0, None), (None, None),
+    ],
+)  # fmt: skip
+def test_wrong_names_lead_to_right_ones(
+    monkeypatch: pytest.MonkeyPatch, name: object, meant: str | None
+) -> None:
+    allowed = "must be 'auto', 'cpu', 'cuda' or 'cuda:N'"
+    with pytest.raises(errors.InvalidInput, match=f"^backend {allowed}") as caught:
+        ready_backend(name)
+    assert ("Did you mean" in str(caught.value)) == (meant is not None)
+    assert meant is None or str(caught.value).endswith(f"Did you mean {meant!r}?")
+    if isinstance(name, str) and name == name.strip():
+        monkeypatch.setenv("JOINTLIGHT_BACKEND", name)
+        with pytest.raises(errors.InvalidInput, match=f"JOINTLIGHT_BACKEND {allowed}") as caught:
+            ready_backend("auto")
+        assert meant is None or str(caught.value).endswith(f"Did you mean {meant!r}?")
+
+
 def test_an_unavailable_backend_says_who_asks_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
     pretend(monkeypatch, ModuleNotFoundError("no module"))
     monkeypatch.setenv("JOINTLIGHT_BACKEND", "cuda:1")

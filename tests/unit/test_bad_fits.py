@@ -20,6 +20,10 @@ pytestmark = EVERY_BACKEND
 
 NAN = float("nan")
 LM, Iter, LMOptions = jl.fit.LM, jl.fit.Iter, jl.fit.LMOptions
+TOLERANCES = (
+    r"'tolerance'. It can be 'ftol', 'xtol' or 'gtol' \(when to stop\); "
+    r"drawing's is compile\(tolerance=\)"
+)
 
 
 def image(name: str = "r", *, shape: tuple[int, int] = (24, 30), **options: Any) -> jl.TargetImage:
@@ -72,6 +76,14 @@ REFUSED: list[Case] = [
     ("LMOptions range", lambda m: LMOptions(initial_lambda=1e20), "inside .min_lambda"),
     ("LMOptions bool", lambda m: LMOptions(covariance=3), "covariance must be True or False"),
     ("unknown fit", lambda m: m.fit(max_itr=3), "'max_itr'. Did you mean 'max_iter'"),
+    ("device", lambda m: m.fit(device="cuda"), "'device'. Did you mean 'backend'"),
+    ("device Iter", lambda m: Iter(m, device="cuda"), "'device'. Did you mean 'backend'"),
+    ("device many", lambda m: jl.fit_many([m], device="cuda"), "'device'. Did you mean 'backend'"),
+    ("tolerance", lambda m: m.fit(tolerance=1e-3), TOLERANCES),
+    ("tolerance many", lambda m: jl.fit_many([m], tolerance=1e-3), TOLERANCES),
+    ("ftolerance", lambda m: jl.fit_many([m], ftolerance=1e-3), "'gtol' \\(when to stop\\)$"),
+    ("tolerance Iter", lambda m: Iter(m, tolerance=1), "It can be 'ftol' \\(when to stop\\); draw"),
+    ("backend", lambda m: m.fit(backend="CUDA"), "not 'CUDA'. Did you mean 'cuda'"),
     ("unknown Iter", lambda m: Iter(m, ftoll=3), "'ftoll'. Did you mean 'ftol'"),
     ("unknown init", lambda m: m.initialize(overwite=True), "Did you mean 'overwrite'"),
     ("max_side", lambda m: m.initialize(max_side=0), "max_side must be a whole number, 8 or more"),

@@ -3,7 +3,10 @@
 
 from __future__ import annotations
 
+import importlib
+import re
 import textwrap
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +20,7 @@ import jointlight as jl
 from jointlight import demo
 from jointlight.cli import app
 from jointlight.io import JobError, read_job
+from jointlight.io import job as job_files
 from reference import small_problem
 
 IMAGES = """
@@ -292,12 +296,36 @@ def test_mistakes_are_named(job: Any, edit: str, message: str) -> None:
         ("n_threads = -1", "n_threads must be a whole number"),
         ('method = "iter"\nftol = 2', "ftol must be between 0 and 1"),
         ('method = "iter"\ngtol = -1.0', "gtol must be a finite number"),
+        ('backend = "gpu"', "backend must be 'auto', 'cpu', 'cuda' or 'cuda:N'"),
+        ('backend = "CUDA"', "not 'CUDA'. Did you mean 'cuda'?"),
+        ('backend = "cuda:99"', "backend 'cuda:99' is not available"),
+        ("backend = 1", "backend must be text ('auto', 'cpu', 'cuda' or 'cuda:N'"),
+        ('device = "cuda"', "unknown key 'device'. Did you mean 'backend'?"),
+        ("tolerance = 1e-3", "'tolerance'. It can be 'ftol', 'xtol' or 'gtol' (when to stop)"),
     ],
 )
 def test_bad_options_are_named_before_the_fit(job: Any, options: str, message: str) -> None:
+    """With file and section, in one wording for all."""
     result = run("fit", str(job(IMAGES, GALAXY, f"[fit]\n{options}")))
     assert result.exit_code == 1
-    assert message in " ".join(result.output.split())
+    told = " ".join(result.output.split())
+    assert told.startswith("error: job.toml, [fit]: ")
+    assert message in told
+
+
+def test_a_bad_variable_is_not_the_jobs(job: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("JOINTLIGHT_BACKEND", "JOINTLIGHT_NUM_THREADS"):
+        with monkeypatch.context() as patch:
+            patch.setenv(name, "gpu")
+            result = run("fit", str(job(IMAGES, GALAXY, "[fit]\ninitialize = false")))
+        assert result.exit_code == 1
+        assert result.output.startswith(f"error: the environment variable {name}")
+
+
+def test_every_key_of_fit_is_in_the_example() -> None:
+    example = (job_files.__doc__ or "").partition("    [fit]\n")[2].partition("    [output]")[0]
+    for key in job_files._FIT.keys:
+        assert re.search(rf"^    {key} = ", example, re.MULTILINE), key
 
 
 def test_iter_takes_all_tolerances(job: Any) -> None:
@@ -325,6 +353,32 @@ def test_info_names_a_bad_variable(monkeypatch: pytest.MonkeyPatch) -> None:
     result = run("info")
     assert result.exit_code == 1
     assert "JOINTLIGHT_NUM_THREADS" in result.output
+    monkeypatch.setenv("JOINTLIGHT_NUM_THREADS", "3")
+    monkeypatch.setenv("JOINTLIGHT_BACKEND", "gpu")
+    result = run("info")
+    assert result.exit_code == 1
+    assert "variable JOINTLIGHT_BACKEND must be" in " ".join(result.output.split())
+
+
+def test_info_shows_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = ("JOINTLIGHT_BACKEND", "JOINTLIGHT_NUM_THREADS")
+    for name in names:
+        monkeypatch.delenv(name, raising=False)
+    assert "JOINTLIGHT_" not in run("info").output.replace("JOINTLIGHT_CUDA", "")
+    for name, value in zip(names, ("cpu", "3"), strict=True):
+        monkeypatch.setenv(name, value)
+    rows = [line.split() for line in run("info").output.splitlines()]
+    assert ["JOINTLIGHT_BACKEND", "cpu"] in rows
+    assert ["JOINTLIGHT_NUM_THREADS", "3"] in rows
+
+
+def test_info_says_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    nothing = jl.backends()["cpu"]
+    details: dict[str, Any] = {"devices": []}
+    cuda = replace(nothing, name="cuda", available=False, reason="no driver", details=details)
+    module = importlib.import_module("jointlight.backends")  # not the function of this name
+    monkeypatch.setattr(module, "backends", lambda: {"cuda": cuda})
+    assert ["devices", "none"] in [line.split() for line in run("info").output.splitlines()]
 
 
 def test_no_job_file(tmp_path: Path) -> None:

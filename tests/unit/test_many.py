@@ -511,6 +511,39 @@ def test_rows_subsets_and_columns(results):
     assert "0 of 0" in results[:0].summary()
 
 
+@pytest.mark.parametrize("precision", ["float64", "mixed"])
+def test_results_say_how_they_were_computed(every_backend, ragged, precision, tmp_path):
+    stamps, start, _ = ragged
+    start = start | {"Re": np.array([3.0, np.nan, 3.0, 3.0, 3.0])}
+    results = jl.fit_many(template(), data=stamps, start=start, precision=precision)
+    assert results.status[[1, 2]].tolist() == ["invalid_input", "no_data"]
+    expected = [every_backend] * 5
+    expected[1] = ""  # refused before anything was evaluated
+    assert results.backend.tolist() == expected
+    assert (results.backend == "").tolist() == (results.n_evaluations == 0).tolist()
+    assert [row.backend for row in results] == expected
+    assert results.precision == results[:2].precision == precision
+    assert pickle.loads(pickle.dumps(results)).precision == precision
+    assert results.table["backend"].tolist() == expected
+    results.table.write(tmp_path / "table.ecsv")
+    back = QTable.read(tmp_path / "table.ecsv")
+    assert back.meta["precision"] == precision
+    assert [str(one) for one in back["backend"].filled("")] == expected
+    usual = every_backend == "cpu" and precision == "float64"
+    assert (f"\non {every_backend} (4); {precision}" in results.summary()) != usual
+    assert ("; float64" in results.summary()) == (precision == "float64" and not usual)
+
+
+def test_models_say_how_they_were_computed(every_backend):
+    listed = [template() for _ in range(3)]
+    listed[0]["q"].tie(listed[0]["Re"], scale=0.1)
+    listed[0]["Re"].value = 11.0  # cannot be compiled: q would be above 1
+    results = jl.fit_many(listed, precision="mixed")
+    assert results.backend.tolist() == ["", every_backend, every_backend]
+    assert results.precision == "mixed"
+    assert jl.fit_many([]).precision == "float64"
+
+
 def test_results_are_pickled(results):
     back = pickle.loads(pickle.dumps(results))
     assert_equal(back, results)

@@ -173,11 +173,16 @@ def test_a_device_that_fails(after: int, rng: np.random.Generator) -> None:
     data = np.array(template.images()[0]) + rng.normal(0.0, 0.1, (12, 40, 40))
     given = {"data": data, "variance": 0.01, "start": {"Re": rng.uniform(1.8, 3.0, 12)}}
     alone = jl.fit_many(template, **given).table
-    with pytest.warns(jl.JointlightWarning, match="failed .*: 1?[0-9] objects .* on the CPU"):
-        moved = jl.fit_many(template, **given, backend=f"cuda-emulated-until-{after}").table
+    with pytest.warns(jl.JointlightWarning, match="failed .*: 1?[0-9] were fitted on the CPU"):
+        results = jl.fit_many(template, **given, backend=f"cuda-emulated-until-{after}")
+    moved = results.table
     assert_alike(alone, moved)
     assert list(alone["n_evaluations"]) == list(moved["n_evaluations"])
     assert moved["success"].all()
+    n_moved = int(np.sum(moved["backend"] == "cpu"))
+    assert n_moved > 0
+    assert {row.backend for row in results} <= {"cpu", f"cuda-emulated-until-{after}"}
+    assert (f"cpu ({n_moved})" in results.summary()) == (n_moved < 12)
 
 
 def test_fits_take_turns(rng: np.random.Generator) -> None:
@@ -208,6 +213,12 @@ def test_fits_take_turns(rng: np.random.Generator) -> None:
     assert set(together.backend) == {"cuda-emulated"}
 
 
+TOO_LARGE = (
+    "^objects too large for backend 'cuda-emulated': 1 were fitted on the CPU "
+    r"\(see results\.backend\)$"
+)
+
+
 def test_more_than_a_device_holds(rng: np.random.Generator) -> None:
     """What never fits in goes to the CPU."""
     side = 700  # pixels; lanes of one such window take twice the emulated device's memory
@@ -226,7 +237,7 @@ def test_more_than_a_device_holds(rng: np.random.Generator) -> None:
     )
     listed = [*small, large]
     alone = jl.fit_many([m.copy() for m in listed])
-    with pytest.warns(jl.JointlightWarning, match="too large for 'cuda-emulated': 1 objects"):
+    with pytest.warns(jl.JointlightWarning, match=TOO_LARGE):
         together = jl.fit_many(listed, backend="cuda-emulated")
     assert list(alone.table["status"]) == list(together.table["status"])
 

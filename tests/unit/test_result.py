@@ -6,6 +6,7 @@ from __future__ import annotations
 import math
 import pickle
 from dataclasses import FrozenInstanceError, replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -349,6 +350,24 @@ def test_pickle(result: FitResult) -> None:
     assert twin.status == result.status
     assert_array_equal(twin.values, result.values)
     assert_allclose(twin.sources["mag_a"].value, result.sources["mag_a"].value)
+
+
+@pytest.mark.parametrize("precision", ["float64", "mixed"])
+@pytest.mark.parametrize("how", ["lm", "iter"])
+def test_how_it_was_computed(every_backend: str, how: str, precision: Any, tmp_path: Path) -> None:
+    model = small_problem.model(small_problem.images()[:1])
+    fitter: Any = jl.fit.LM if how == "lm" else jl.fit.Iter
+    found = fitter(model, precision=precision).fit()
+    assert (found.backend, found.precision) == (every_backend, precision)
+    for table in (found.table, found.sources):
+        assert (table.meta["backend"], table.meta["precision"]) == (every_backend, precision)
+    found.write(tmp_path / "fit.asdf")
+    back = jl.load(tmp_path / "fit.asdf")
+    for one in (back, pickle.loads(pickle.dumps(found))):
+        assert (one.backend, one.precision) == (every_backend, precision)
+    usual = (every_backend, precision) == ("cpu", "float64")
+    assert (f"\n  on {every_backend}; {precision}\n" in found.summary()) != usual
+    assert ("float64" in found.summary()) == (precision == "float64" and not usual)
 
 
 def test_text(result: FitResult) -> None:

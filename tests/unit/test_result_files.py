@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,17 @@ def test_the_file_can_be_read_without_jointlight(result: FitResult, tmp_path: Pa
         assert [p["path"] for p in parameters] == list(result.parameter_names)
         names = file.tree["tables"]["sources"]["name"]["values"]
         assert json.loads(bytes(names["json"])) == ["s0", "s1", "s2", "s3", "s4"]
+
+
+def test_older_files_were_computed_in_float64(result: FitResult, tmp_path: Path) -> None:
+    mixed = replace(result, precision="mixed")
+    mixed.write(tmp_path / "fit.asdf")
+    assert jl.load(tmp_path / "fit.asdf").precision == "mixed"
+    with asdf.open(tmp_path / "fit.asdf", memmap=False, lazy_load=False) as file:
+        tree = dict(file.tree)
+    del tree["result"]["precision"]
+    asdf.AsdfFile(tree).write_to(tmp_path / "old.asdf")
+    assert jl.load(tmp_path / "old.asdf").precision == "float64"
 
 
 @pytest.mark.parametrize(("version", "hint"), [(1, "write the file again"), (99, "update it")])

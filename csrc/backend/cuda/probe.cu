@@ -38,7 +38,7 @@ Probe probe() {
   int count = 0;
   const cudaError_t code = cudaGetDeviceCount(&count);
   if (code == cudaErrorInsufficientDriver) {
-    result.message = "the NVIDIA driver serves CUDA " + version_text(result.driver_version) +
+    result.message = "the NVIDIA driver supports CUDA " + version_text(result.driver_version) +
                      ", this module needs CUDA " + version_text(result.runtime_version);
     return result;
   }

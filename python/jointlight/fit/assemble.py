@@ -100,6 +100,7 @@ def make_result(
         n_pixels_tiles=np.asarray(outcome["n_pixels_tiles"], dtype=np.int64),
         column_solver=_column_solver(compiled, outcome, covariance),
         backend=compiled.scene.backend,
+        precision=compiled.precision,
     )
 
 

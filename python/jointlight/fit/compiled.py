@@ -73,6 +73,7 @@ class CompiledFit:
         backend: str = "auto",
     ) -> None:
         self.model = model
+        self.precision = precision
         self.scene = scenes.compile(
             model, n_threads=n_threads, precision=precision, backend=backend
         )

@@ -81,7 +81,7 @@ class Iter:
     precision : {"float64", "mixed"}, optional
         As for `LM`.
     backend : str, optional
-        As for `LM`.
+        As for `LM`; "auto" is what ``JOINTLIGHT_BACKEND`` says here too.
     progress : bool, optional
         Force the progress bar on or off.
     callback : callable, optional

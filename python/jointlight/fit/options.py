@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from jointlight.backends import check_precision, environment_threads, ready_backend
-from jointlight.errors import InvalidInput, did_you_mean, invalid
+from jointlight.errors import InvalidInput, invalid, option_hint
 
 __all__ = [
     "LMOptions",
@@ -172,7 +172,9 @@ def check_unknown(where: str, unknown: Iterable[str], known: Iterable[str] | Non
         Those that exist.
     """
     for name in unknown:
-        hint = did_you_mean(name, known or (), list_at_most=20)
+        hint = option_hint(name, known or ())
+        if name == "tolerance":
+            hint += "; drawing's is compile(tolerance=)"
         raise InvalidInput(f"{where} has no option {name!r}{hint}", argument=name)
 
 

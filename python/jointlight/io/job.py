@@ -51,11 +51,15 @@ the job file. Only ``[[image]]`` and ``[[model]]`` are required::
     [fit]
     method = "lm"                 # or "iter"
     max_iter = 400
+    ftol = 1e-9                   # when to stop: chi2; "iter": of a sweep over all members
+    xtol = 1e-8                   # the step, in units of the errors
+    gtol = 1e-6                   # the gradient, as a cosine
     initialize = true
     scale_covariance = false
     n_threads = 0                 # 0: all cores
     precision = "float64"         # or "mixed"
-    backend = "cpu"               # or "cuda", or "auto"
+    backend = "auto"              # or "cpu", "cuda", "cuda:1"; "auto" is what the environment's
+                                  # JOINTLIGHT_BACKEND says, else what is faster
     time_limit = 60.0             # seconds
     component_time_limit = 10.0   # the same for each group of sources that touch; "lm" only
 
@@ -83,7 +87,8 @@ import numpy as np
 from astropy.coordinates import SkyCoord
 from astropy.io import fits
 
-from jointlight.errors import InvalidInput, did_you_mean
+from jointlight.backends import ALLOWED
+from jointlight.errors import InvalidInput, did_you_mean, option_hint
 from jointlight.image import TargetImage, TargetImageList
 from jointlight.io.schema import JobError, Key, Section, existing_file, unique_names
 from jointlight.models import Group, Joint, Model, joint
@@ -196,6 +201,7 @@ _TIE: Final = Section(
 )
 _FIT: Final = Section(
     name="fit",
+    hint=option_hint,
     keys={
         "method": Key(types=(str,), text="the method", choices=("lm", "iter")),
         "max_iter": Key(types=(int,), text="most iterations"),
@@ -205,7 +211,7 @@ _FIT: Final = Section(
         "initialize": Key(types=(bool,), text="find start values from the data"),
         "scale_covariance": Key(types=(bool,), text="scale errors by the reduced chi2"),
         "n_threads": Key(types=(int,), text="threads, 0 for all cores"),
-        "backend": Key(types=(str,), text="auto, cpu, cuda, or cuda:1 and so on"),
+        "backend": Key(types=(str,), text=ALLOWED),
         "precision": Key(types=(str,), text="of derivatives", choices=("float64", "mixed")),
         "time_limit": Key(types=(float,), text="seconds"),
         "component_time_limit": Key(types=(float,), text="seconds for each group of sources"),

@@ -31,7 +31,7 @@ __all__ = ["load", "write_result"]
 FORMAT: Final = 2  # 1 was never released
 
 _SCALARS = ("status", "message", "covariance_scale", "time_s", "n_linearize", "n_chi2", "dof",
-            "chi2", "backend")  # fmt: skip
+            "chi2", "backend", "precision")  # fmt: skip
 _ARRAYS = ("values", "initial", "at_bound", "degenerate", "chi2_images", "n_pixels_images",
            "component_of", "chi2_tiles", "n_pixels_tiles")  # fmt: skip
 _TEXTS = ("component_status", "source_status")

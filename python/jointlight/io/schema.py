@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -68,6 +68,10 @@ class Key:
         return isinstance(value, self.types)
 
 
+def _key_hint(key: str, known: Iterable[str]) -> str:
+    return did_you_mean(key, known, list_at_most=20)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Section:
     """One kind of table and its keys.
@@ -78,10 +82,13 @@ class Section:
         Name of the table in the file.
     keys : dict of str to Key
         Its keys.
+    hint : callable
+        Leads from a key that does not exist and those that do to the right one.
     """
 
     name: str
     keys: Mapping[str, Key] = field(default_factory=dict)
+    hint: Callable[[str, Iterable[str]], str] = _key_hint
 
     def check(self, table: object, *, where: str) -> dict[str, Any]:
         """The table, if it is what it should be.
@@ -102,8 +109,7 @@ class Section:
             raise JobError(f"{where}: must be a table, not {describe_value(table)}")
         for key, value in table.items():
             if key not in self.keys:
-                hint = did_you_mean(key, self.keys, list_at_most=20)
-                raise JobError(f"{where}: unknown key {key!r}{hint}")
+                raise JobError(f"{where}: unknown key {key!r}{self.hint(key, self.keys)}")
             known = self.keys[key]
             if not known.accepts(value):
                 words = " or ".join(dict.fromkeys(_WORDS[t] for t in known.types))

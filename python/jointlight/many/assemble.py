@@ -31,6 +31,7 @@ def make_results(
     layout_of: NDArray[np.int64],
     n_priors: NDArray[np.int64],
     scaled: NDArray[np.bool_],
+    precision: str,
 ) -> ManyResults:
     """Dress the core's columns.
 
@@ -44,6 +45,8 @@ def make_results(
         Free scalars with a prior of each object.
     scaled : ndarray of bool
         Whether its errors are scaled by chi2/dof.
+    precision : str
+        Of derivatives.
 
     Returns
     -------
@@ -87,7 +90,8 @@ def make_results(
         covariance_scale=scale,
         flat_covariance=out.get("covariance"),
         covariance_offset=out["covariance_offset"] if "covariance" in out else None,
-        backend=np.asarray(out["backend"], dtype=np.str_),
+        backend=np.where(evaluated, np.asarray(out["backend"], dtype=np.str_), ""),
+        precision=precision,
     )
 
 
@@ -254,6 +258,7 @@ def joined(parts: Sequence[ManyResults]) -> ManyResults:
         offset=np.concatenate([[0], np.cumsum(sizes)]),
         special_messages=messages,
         covariance_offset=offset,
+        precision=parts[0].precision if parts else "float64",
         **stacked,
     )
 

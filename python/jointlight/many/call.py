@@ -74,8 +74,9 @@ def fit_many(
     objects' pixels as arrays: then nothing is made in Python for the single object.
 
     Whatever goes wrong with an object is its status; the others are fitted as if it were not
-    there, and their results do not depend on the number of threads nor on their order. A keyboard
-    interrupt stops; objects that are not done have the status ``interrupted``.
+    there. With a named backend, or where there is no device, their results do not depend on the
+    number of threads nor on their order. A keyboard interrupt stops; objects that are not done have
+    the status ``interrupted``.
 
     Parameters
     ----------
@@ -138,10 +139,12 @@ def fit_many(
         noise is known.
     backend : str, optional
         "cpu", "cuda" (all devices), or "cuda:N" for device N. On a device all fits go side by
-        side, so that an object's time and time limit are those of all that run with it. "auto" is
-        the CPU where there is no device or little to do; else some objects are fitted on each, and
-        the rest where that went faster. Values then come from either, and agree to far less than
-        their errors; the column "backend" says which.
+        side, so that an object's time and time limit are those of all that run with it.
+        "auto": what the environment's ``JOINTLIGHT_BACKEND`` says, else the CPU where there is no
+        device or little to do; else some objects are fitted on each, and the rest where that went
+        faster. Values then come from either, and are meant to agree to 1e-6 of their errors, 1e-3
+        in mixed precision: the device's code run on the host does, no fit has run on a device
+        yet. The column "backend" says which it was.
 
     Returns
     -------
@@ -292,6 +295,7 @@ def _fit_template(
         layout_of=np.zeros(n, dtype=np.int64),
         n_priors=np.full(n, template.n_priors),
         scaled=scaled,
+        precision=precision,
     )
 
 

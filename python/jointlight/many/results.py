@@ -38,7 +38,7 @@ SENTENCES: Final = tuple(sentence for _, sentence, _ in _KINDS)
 # Columns of the table before the parameters.
 _QUALITY: Final = (
     "status", "success", "chi2", "n_pixels", "dof", "reduced_chi2", "n_evaluations", "time",
-    "message",
+    "backend", "message",
 )  # fmt: skip
 
 
@@ -92,6 +92,8 @@ class ManyRow:
         The last in seconds.
     n_pixels, dof, n_evaluations : int
         Pixels that count, degrees of freedom, evaluations of the model.
+    backend : str
+        What fitted it, as in `ManyResults`.
     covariance : ndarray or None
         ``[n_free, n_free]``, if it was asked for.
     """
@@ -108,6 +110,7 @@ class ManyRow:
     n_pixels: int
     dof: int
     n_evaluations: int
+    backend: str
     covariance: FloatArray | None = None
 
 
@@ -151,7 +154,11 @@ class ManyResults:
     wall_time : float
         Seconds that the whole call took.
     backend : ndarray of str
-        What fitted each object: "cpu", "cuda", ...; empty for what could not be compiled, ``[n]``.
+        What fitted each object, ``[n]``: "cpu", or the device's name as it was asked for, "cuda"
+        or "cuda:1". Empty where nothing was evaluated (`n_evaluations` is 0): what could not be
+        compiled, was refused, or had not begun when an interrupt came.
+    precision : str
+        What derivatives were computed in, "float64" or "mixed".
     """
 
     layouts: tuple[Layout, ...]
@@ -174,6 +181,7 @@ class ManyResults:
     covariance_offset: IntArray | None = None
     wall_time: float = field(default=0.0)
     backend: NDArray[np.str_] = field(default_factory=lambda: np.zeros(0, dtype=np.str_))
+    precision: str = "float64"
 
     def __len__(self) -> int:
         return len(self.status_code)
@@ -334,7 +342,7 @@ class ManyResults:
             return self.values[:, place[name]]
         if name.removesuffix("_error") in place:
             return self.errors[:, place[name.removesuffix("_error")]]
-        more = (*_QUALITY, "status_code", "n_linearize", "n_chi2", "backend")
+        more = (*_QUALITY, "status_code", "n_linearize", "n_chi2")
         if name in more:
             return np.asarray(getattr(self, name))
         hint = did_you_mean(name, (*self.names, *more), list_at_most=30)
@@ -377,9 +385,10 @@ class ManyResults:
         Returns
         -------
         QTable
-            One row an object: status, quality, then ``name, name_error`` of each parameter.
+            One row an object: status, quality, what fitted it, then ``name, name_error`` of each
+            parameter. ``meta["precision"]`` is that of the derivatives.
         """
-        table = QTable()
+        table = QTable(meta={"precision": self.precision})
         for name in _QUALITY:
             column = self.column(name)
             if name == "message":
@@ -420,10 +429,8 @@ class ManyResults:
             lines.append(
                 f"median reduced chi2 {np.median(reduced):.4g}, {evaluations:g} evaluations"
             )
-        names, counts = np.unique(self.backend[self.backend != ""], return_counts=True)
-        if len(names) > 1:
-            shares = (f"{count} on {name}" for name, count in zip(names, counts, strict=True))
-            lines.append(", ".join(shares))
+        if computed := self._computed():
+            lines.append(computed)
         for row in self.failed[:5]:
             lines.append(f"  row {row}: {self.message[row]}")
         if self.failed.size > 5:
@@ -443,6 +450,14 @@ class ManyResults:
         return {one.name: getattr(self, one.name) for one in fields(self)}
 
     # ---- details ------------------------------------------------------------------------
+
+    def _computed(self) -> str:
+        """What fitted how many, and in which precision; empty for the usual."""
+        names, counts = np.unique(self.backend[self.backend != ""], return_counts=True)
+        if not len(names) or (list(names) == ["cpu"] and self.precision == "float64"):
+            return ""
+        pairs = sorted(zip(counts, names, strict=True), key=lambda pair: -pair[0])
+        return "on " + ", ".join(f"{name} ({n:,})" for n, name in pairs) + f"; {self.precision}"
 
     def _matrix(self, flat: NDArray[Any], absent: Any) -> NDArray[Any]:
         n, k = len(self), len(self.names)
@@ -475,6 +490,7 @@ class ManyResults:
             n_pixels=int(self.n_pixels[row]),
             dof=int(self.dof[row]),
             n_evaluations=int(self.n_evaluations[row]),
+            backend=str(self.backend[row]),
             covariance=self.covariance_of(row),
         )
 

@@ -132,6 +132,7 @@ class _Chunk:
         self, models: Sequence[Model], progress: Progress, *, update: bool, precision: Precision
     ) -> None:
         self.models = models
+        self.precision = precision
         self.scenes: list[Scene | None] = []
         self.status = np.zeros(len(models), dtype=np.int8)
         self.messages: dict[int, str] = {}
@@ -205,6 +206,7 @@ class _Chunk:
             layout_of=layout_of,
             n_priors=n_priors,
             scaled=self.noise_unknown if scale is None else np.full(len(self.models), scale),
+            precision=self.precision,
         )
 
     def _spread(self, out: dict[str, Any], where: NDArray[np.int64]) -> dict[str, Any]:

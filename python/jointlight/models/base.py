@@ -243,7 +243,21 @@ class Model(metaclass=_Factory):
         return grow_windows(self, edge=edge)
 
     def fit(self, **options: Any) -> FitResult:
-        """Fit with `jointlight.fit.LM`, whose options these are."""
+        """Fit with `jointlight.fit.LM`, and leave values and uncertainties in the model.
+
+        Parameters
+        ----------
+        **options
+            Those of `jointlight.fit.LM`, among them ``max_iter`` and ``time_limit`` (seconds),
+            ``ftol``, ``xtol`` and ``gtol`` (when to stop), ``precision`` ("float64" or "mixed"),
+            ``backend`` ("auto", "cpu", "cuda" or "cuda:N"), ``n_threads``, ``verbose`` and
+            ``scale_covariance``.
+
+        Returns
+        -------
+        FitResult
+            The outcome; one that did not converge is returned, not raised.
+        """
         from jointlight.fit import LM
 
         return LM(self, **options).fit()

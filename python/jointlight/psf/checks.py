@@ -9,6 +9,7 @@ import numpy as np
 from astropy import units as u
 from numpy.typing import NDArray
 
+from jointlight.device_arrays import read_here
 from jointlight.errors import Described, did_you_mean, invalid
 
 Floats: TypeAlias = NDArray[np.float64]
@@ -43,6 +44,7 @@ def positive_arcsec(argument: str, value: object, pixelscale: float | None = Non
 def checked_array(data: object) -> Floats:
     if isinstance(data, u.Quantity):
         data = data.value
+    data = read_here("psf", data)
     array = np.asarray(np.ma.filled(data, np.nan) if np.ma.isMaskedArray(data) else data)
     if array.ndim != 2 or array.size == 0:
         raise invalid("psf", array, "a two-dimensional array")

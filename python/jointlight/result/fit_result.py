@@ -126,7 +126,10 @@ class FitResult:
         Computes columns of the covariance that are not stored. It holds on to the compiled
         scene, and does not survive pickling or writing.
     backend : str
-        What it was computed on, "cpu" or "cuda".
+        What it was computed on: "cpu", or the device's name as it was asked for, "cuda" or
+        "cuda:1" and so on.
+    precision : str
+        What derivatives were computed in, "float64" or "mixed".
     """
 
     status: str
@@ -158,6 +161,7 @@ class FitResult:
     n_pixels_tiles: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     column_solver: ColumnSolver | None = None
     backend: str = "cpu"
+    precision: str = "float64"
 
     def __post_init__(self) -> None:
         n = len(self.parameters)

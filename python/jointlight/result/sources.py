@@ -259,6 +259,7 @@ def _assemble(
         | _missing_bits(values, errors, columns)
     )
     table.meta["flags"] = {f.bit: f.short for f in flags.FLAGS}
+    table.meta |= {"backend": result.backend, "precision": result.precision}
     table.meta["errors"] = "from the full covariance of all free parameters"
     return table
 

@@ -85,6 +85,8 @@ def text(result: FitResult) -> str:
         f"  chi2 {result.chi2:.6g}, {quality}",
         f"  {counts}, {result.time_s:.3g} s",
     ]
+    if (result.backend, result.precision) != ("cpu", "float64"):
+        lines.append(f"  on {result.backend}; {result.precision}")
     if result.covariance_scale != 1.0:
         lines.append(f"  errors scaled by {math.sqrt(result.covariance_scale):.4g}")
     rows = [

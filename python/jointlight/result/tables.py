@@ -30,7 +30,8 @@ def parameter_table(result: FitResult) -> QTable:
     Returns
     -------
     QTable
-        Columns name, model, value, error, unit, init, lower, upper, flags.
+        Columns name, model, value, error, unit, init, lower, upper, flags. ``meta`` has the
+        flags' names, and the backend and precision of the fit.
     """
     table = QTable()
     table["name"] = [p.name for p in result.parameters] or np.array([], dtype=str)
@@ -45,6 +46,7 @@ def parameter_table(result: FitResult) -> QTable:
     for name in ("value", "error", "init"):
         table[name].info.format = ".6g"
     table.meta["flags"] = {f.bit: f.short for f in flags.FLAGS}
+    table.meta |= {"backend": result.backend, "precision": result.precision}
     return table
 
 

@@ -200,11 +200,26 @@ class Scene:
     # --- evaluation -----------------------------------------------------------------------
 
     def render_on_device(self, image: TargetImage | int | str, v: Any = None) -> DeviceArray:
-        """Model image, [h, w], left in the device's memory, of a scene compiled for one.
+        """Model image, left in the device's memory, of a scene compiled for one.
 
-        Offers ``__cuda_array_interface__`` and DLPack, so that ``cupy.asarray``,
-        ``torch.as_tensor`` or ``jax.numpy.from_dlpack`` take it without a copy. It is complete:
-        no stream has to be waited for.
+        Parameters
+        ----------
+        image : TargetImage, int or str
+            Which image: itself, its number or its name.
+        v : array_like, optional
+            Free parameters, ``[n_free]``; default the scene's own.
+
+        Returns
+        -------
+        DeviceArray
+            ``[h, w]``, float64. Offers ``__cuda_array_interface__`` and DLPack, so that
+            ``cupy.asarray``, ``torch.as_tensor`` or ``jax.numpy.from_dlpack`` take it without a
+            copy. It is complete: no stream has to be waited for.
+
+        Raises
+        ------
+        InvalidInput
+            If the scene was compiled for a backend without a device.
         """
         if not self.backend.startswith("cuda"):
             raise InvalidInput(
