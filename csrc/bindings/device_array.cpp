@@ -60,11 +60,18 @@ DeviceArray from_dlpack(const py::capsule& capsule) {
 // What a capsule holds on to.
 struct Lent {
   DeviceArray array;
+  std::vector<std::int64_t> strides;  // in numbers; empty: of C order
   dlpack::ManagedTensor managed;
 };
 
 py::capsule to_dlpack(const DeviceArray& array) {
-  auto lent = std::make_unique<Lent>(Lent{array, {}});
+  auto lent = std::make_unique<Lent>(Lent{array, {}, {}});
+  const std::int64_t item = array.bits / 8;
+  for (const std::int64_t stride : array.strides) {
+    require(stride % item == 0, "strides of ", stride, " bytes are no multiple of an item's ",
+            item);
+    lent->strides.push_back(stride / item);
+  }
   dlpack::ManagedTensor& managed = lent->managed;
   managed.tensor = {
       array.data,
@@ -72,7 +79,7 @@ py::capsule to_dlpack(const DeviceArray& array) {
       static_cast<std::int32_t>(array.shape.size()),
       {static_cast<std::uint8_t>(array.type_code), static_cast<std::uint8_t>(array.bits), 1},
       lent->array.shape.data(),
-      nullptr,
+      lent->strides.empty() ? nullptr : lent->strides.data(),
       0};
   managed.context = lent.get();
   managed.deleter = [](dlpack::ManagedTensor* tensor) {

@@ -178,7 +178,20 @@ class Turns:
         self._clock = clock
         self._n_cpu = max(self.least_cpu, self.per_thread * n_threads)
         self._chosen: str | None = None
+        self._struck: set[str] = set()
         self.rates: dict[str, float] = {}
+
+    def strike(self, name: str) -> None:
+        """Do without a device that has failed.
+
+        Parameters
+        ----------
+        name : str
+            Its name.
+        """
+        self._struck.add(name)
+        if self._chosen == name:
+            self._chosen = CPU
 
     def deal(
         self, work: Sequence[int], fit: Callable[[str, int, int], bool], *, later: float = 0.0
@@ -195,13 +208,15 @@ class Turns:
         later : float, optional
             Pixels of objects that are still to come in other calls.
         """
+        work = [max(pixels, 1) for pixels in work]  # an object without any takes time as well
         at, n = 0, len(work)
         if self._chosen is None and (sum(work) + later < SMALL_BATCH or not self._find()):
             self._chosen = CPU
         if self._chosen is None:
             at = self._try_all(work, fit, later)
-        if at < n and not fit(self._chosen or CPU, at, n):
-            self._chosen = CPU
+        chosen = self._chosen or CPU
+        if at < n and not fit(chosen, at, n):
+            self.strike(chosen)
             fit(CPU, at, n)
 
     def _try_all(
@@ -218,11 +233,14 @@ class Turns:
             return at
         for name in self._find():
             for most in (self.least_device, self.most_device):
+                if name in self._struck:
+                    break
                 begin, at = at, at + min(most, (n - at) // 4)
                 if not self._measure(name, work, fit, begin, at):
-                    del self.rates[name]
+                    self.strike(name)
                     fit(CPU, begin, at)
-                    break
+            if name in self._struck:
+                self.rates.pop(name, None)
         self._chosen = max(self.rates, key=lambda name: self.rates[name])
         return at
 

@@ -229,11 +229,12 @@ class DeviceArrays:
             raise invalid(argument, Described("at an address that no device has"), "on a device")
         if array.stream is not None:
             memory.wait_for(array.stream, max(device, 0))
-        host = np.empty(array.extent, dtype=array.dtype)
+        host = np.empty(array.extent, dtype=np.uint8)
         if array.size:
             memory.download(array.address, host, device)
         out = array.view_of(host)
-        if array.size and array.dtype == np.float64 and array.is_contiguous:
+        aligned = array.address % array.dtype.itemsize == 0
+        if array.size and array.dtype == np.float64 and array.is_contiguous and aligned:
             self._lent[id(out)] = _Lent(array.address, device, array.shape, array.owner, out)
         return out
 
@@ -293,14 +294,15 @@ class _Array:
     dtype : dtype
     shape : tuple of int
     extent : int
-        Entries from the first to the last one in memory.
+        Bytes from the first entry to the end of the last one in memory.
     """
 
     def __init__(self, argument: str, given: Any) -> None:
         self.owner = given
-        if hasattr(given, "__cuda_array_interface__"):
-            about: Mapping[str, Any] = given.__cuda_array_interface__
-            # Before version 3 nothing was said of streams.
+        about: Mapping[str, Any] = getattr(given, "__cuda_array_interface__", {})
+        # Before version 3 nothing was said of streams: whoever made the array orders itself into
+        # the one that DLPack is told.
+        if about and (about.get("version", 0) >= 3 or not hasattr(given, "__dlpack__")):
             told = about.get("version", 0) >= 3
             self.stream: int | None = about.get("stream") if told else _LEGACY_STREAM
         else:
@@ -326,7 +328,7 @@ class _Array:
         if any(k < 0 for k in self.strides):
             raise invalid(argument, Described("with negative strides"), "a copy in order")
         last = sum((k - 1) * by for k, by in zip(self.shape, self.strides, strict=True))
-        self.extent = 0 if self.size == 0 else last // self.dtype.itemsize + 1
+        self.extent = 0 if self.size == 0 else last + self.dtype.itemsize
 
     def _by_dlpack(self, argument: str, given: Any) -> Mapping[str, Any]:
         from jointlight import _core
@@ -347,10 +349,9 @@ class _Array:
         return all(k == 1 or by == packed for k, by, packed in pairs)
 
     def view_of(self, host: NDArray[Any]) -> NDArray[Any]:
-        """The array in a copy of its memory, ``[extent]``."""
-        if self.is_contiguous:
-            return host.reshape(self.shape)
-        return np.lib.stride_tricks.as_strided(host, self.shape, self.strides, writeable=False)
+        """The array in a copy of its memory, bytes ``[extent]``."""
+        strides = self._packed if self.is_contiguous else self.strides
+        return np.ndarray(self.shape, self.dtype, host.data, 0, strides)
 
 
 def _device_type(given: Any) -> int:

@@ -348,3 +348,14 @@ def test_no_device_no_image() -> None:
     scene = small_problem.model(small_problem.images()).compile(backend="cpu")
     with pytest.raises(InvalidInput, match=r"'cpu'.*no device"):
         scene.render_on_device(0)
+
+
+def test_a_field_of_records(rng: np.random.Generator) -> None:
+    """Strides that are no multiple of an entry's size."""
+    records = np.zeros((6, 40, 40), dtype=[("a", "f4"), ("b", "f8")])
+    template, data = stamps(6, rng)
+    records["b"] = data
+    lent = Lent(records["b"])
+    there = jl.fit_many(template, data=lent, variance=0.01, backend="cuda-emulated").table
+    here = jl.fit_many(template, data=data, variance=0.01, backend="cuda-emulated").table
+    np.testing.assert_array_equal(there["chi2"], here["chi2"])

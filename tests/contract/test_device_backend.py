@@ -207,6 +207,25 @@ def test_any_psf(psf: str, way: str, precision: str, backend: str) -> None:
     compare(field, beside(field), backend, precision)
 
 
+def test_each_change_is_drawn(backend: str) -> None:
+    """One scene, of which first one number alone changes, and then the next."""
+    field = Field((47, 53))
+    put(field, "sersic", (26.0, 23.0, 0.5, 20.0, 3.0, 1.5, 40.0))
+    put(field, "moffat", (12.0, 30.0, 0.8, 50.0, 2.0, 2.5, 30.0))
+    put(field, "point", (30.0, 10.0, 300.0))
+    put(field, "flat_sky", (5.0,))
+    observed(field)
+    device = field.scene(backend=backend)
+    v = np.array(field.start)
+    for k in range(len(v)):
+        v[k] *= 1.01
+        assert_alike(device, field.scene(), v, 1, 4, "float64")
+    here = v.copy()
+    v[0] = -200.0  # off the image, and back
+    assert_alike(device, field.scene(), v, 1, 4, "float64")
+    assert_alike(device, field.scene(), here, 1, 4, "float64")
+
+
 @pytest.mark.parametrize(
     ("q", "scale", "n"),
     [(0.05, 12.0, 1.0), (1.0, 0.4, 4.0), (0.9, 40.0, 8.0), (0.3, 3.0, 0.35), (0.7, 0.3, 2.0)],

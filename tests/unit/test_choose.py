@@ -170,6 +170,29 @@ STAMPS = [64 * 64] * 100_000
 US = 1e-6  # of a pixel's cost: a stamp in 4 ms
 
 
+def test_objects_without_pixels_are_no_measure() -> None:
+    fits = Fits({"cpu": US, "cuda": US / 50}, [0] * 1000 + STAMPS[:50_000])
+    calls = fits.deal()
+    assert min(begin for _, begin, _ in calls) == 0
+    assert max(end for *_, end in calls) == 51_000
+
+
+def test_a_device_that_failed_is_not_asked_again() -> None:
+    """Though its objects were fitted: the CPU took them over."""
+    fits = Fits({"cpu": US, "cuda": US / 50}, STAMPS)
+    turns = Turns(1, find=lambda: ("cuda",), clock=lambda: fits.now)
+
+    def fit(backend: str, begin: int, end: int) -> bool:
+        if backend == "cuda":
+            turns.strike(backend)
+        return fits.fit(backend, begin, end)
+
+    turns.deal(STAMPS, fit)
+    assert [backend for backend, *_ in fits.calls].count("cuda") == 1
+    turns.deal(STAMPS, fit)  # the next call's
+    assert [backend for backend, *_ in fits.calls].count("cuda") == 1
+
+
 @pytest.mark.parametrize(
     ("cost", "winner"),
     [({"cpu": US, "cuda": 0.01 * US}, "cuda"), ({"cpu": US, "cuda": US * 3}, "cpu")],

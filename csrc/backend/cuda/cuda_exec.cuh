@@ -28,6 +28,8 @@ class CudaExec {
   using HostPool = MemoryPool<PinnedMemory>;
 
  public:
+  using OutOfMemory = cuda::OutOfMemory;
+
   explicit CudaExec(int device)
       : device_(device),
         memory_(std::make_unique<DevicePool>()),

@@ -59,6 +59,11 @@ class DeviceBuffer {
   std::size_t n_ = 0;
 };
 
+class OutOfMemory : public CudaError {
+ public:
+  using CudaError::CudaError;
+};
+
 // Sources of pools.
 struct DeviceMemory {
   static void* allocate(std::size_t bytes) {
@@ -73,7 +78,7 @@ struct DeviceMemory {
   }
   static void release(void* data) noexcept { cudaFree(data); }
   [[noreturn]] static void refuse(std::size_t bytes) {
-    throw CudaError("the device has no " + std::to_string(bytes) + " bytes left");
+    throw OutOfMemory("the device has no " + std::to_string(bytes) + " bytes left");
   }
 };
 // Of the host, for copies that run beside it.
@@ -90,7 +95,7 @@ struct PinnedMemory {
   }
   static void release(void* data) noexcept { cudaFreeHost(data); }
   [[noreturn]] static void refuse(std::size_t bytes) {
-    throw CudaError("the host can lock no " + std::to_string(bytes) + " bytes more in memory");
+    throw OutOfMemory("the host can lock no " + std::to_string(bytes) + " bytes more in memory");
   }
 };
 

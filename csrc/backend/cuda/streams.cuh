@@ -66,6 +66,7 @@ class Branches {
     while (sides_.size() + 1 < static_cast<std::size_t>(n)) {
       sides_.push_back(std::make_unique<Side>());
     }
+    current_ = main_;  // wherever an error left it
     n_open_ = n > 1 ? static_cast<std::size_t>(n) - 1 : 0;
     if (n_open_ == 0) return;
     forked_.record(main_);

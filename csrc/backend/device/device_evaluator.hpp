@@ -33,18 +33,16 @@ class DeviceEvaluator final : public Evaluator {
     std::size_t n = 0, bytes = 0;
     while (n < offered.size() && (bytes += device_bytes(*offered[n])) <= bytes_) ++n;
     if (n == 0) return n;
-    const auto scenes = offered.first(n);
-    // All that are in one plan are drawn alike: as the most precise of them asks for.
-    const bool mixed = std::all_of(scenes.begin(), scenes.end(), [](const Scene* scene) {
-      return scene->precision() == Precision::mixed;
-    });
-    engine_.emplace(exec_, scenes, mixed ? Precision::mixed : Precision::float64, work_bytes_,
-                    n_threads);
-    const DevicePlan& plan = engine_->plan();
-    blocks_.resize(engine_->sums().n_pairs() * n_block);
-    gradients_.resize(plan.views.size() * n_lanes);
-    chi2_.resize(plan.views.size());
-    return n;
+    for (;;) {
+      try {
+        make_engine(offered.first(n), n_threads);
+        return n;
+      } catch (const typename Exec::OutOfMemory&) {  // others use the device too
+        engine_.reset();
+        n /= 2;
+        if (n == 0) return n;
+      }
+    }
   }
 
   void start(std::span<const EvaluationRequest> requests) override {
@@ -87,6 +85,19 @@ class DeviceEvaluator final : public Evaluator {
   std::string describe() const override { return Exec::name(); }
 
  private:
+  // All that are in one plan are drawn alike: as the most precise of them asks for.
+  void make_engine(std::span<const Scene* const> scenes, int n_threads) {
+    const bool mixed = std::all_of(scenes.begin(), scenes.end(), [](const Scene* scene) {
+      return scene->precision() == Precision::mixed;
+    });
+    engine_.emplace(exec_, scenes, mixed ? Precision::mixed : Precision::float64, work_bytes_,
+                    n_threads);
+    const DevicePlan& plan = engine_->plan();
+    blocks_.resize(engine_->sums().n_pairs() * n_block);
+    gradients_.resize(plan.views.size() * n_lanes);
+    chi2_.resize(plan.views.size());
+  }
+
   Exec exec_;
   std::size_t bytes_, work_bytes_;
   std::optional<DeviceEngine<Exec>> engine_;

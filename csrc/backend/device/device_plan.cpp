@@ -21,6 +21,8 @@ std::size_t at(int i) { return static_cast<std::size_t>(i); }
 // Rows of a piece: enough pieces for many threads, few enough for their sums to be added quickly.
 constexpr int piece_pixels = 1024;
 
+constexpr double alignment = 32.0;  // doubles, of an array of its own
+
 void add_pieces(const Scene& scene, int first_image, int first_tile, DevicePlan& plan) {
   for (const TilePair& pair : scene.pairs()) {
     const int image = first_image + scene.tiles()[at(pair.a)].image;
@@ -183,24 +185,33 @@ DevicePlan::DevicePlan(std::span<const Scene* const> scenes) {
 }
 
 std::size_t device_bytes(const Scene& scene) {
-  std::size_t doubles = 0;
+  double doubles = 0.0;
   for (const ImageSpec& image : scene.images()) {
-    doubles += 6 * at(image.width) * at(image.height);  // data, weight and what is summed
+    doubles += 6.0 * image.width * image.height;  // data, weight and what is summed
   }
   for (std::size_t t = 0; t < scene.views().size(); ++t) {
     const TileView& view = scene.views()[t];
+    doubles += static_cast<double>(3 * sizeof(TileState) + sizeof(DeviceTile)) / sizeof(double);
     if (view.renderer == Renderer::sky) continue;
-    doubles += at(view.width) * at(view.height) * n_lanes;
-    doubles += at(most_intervals(scene.place_views()[t])) * TransformGrid::interval_size;
-    // A thread's worth of plans: runs of the PSF's transform, places of the rest's grids.
-    doubles += at(view.width + view.height) * (rest_taps + 2) + 1024;
+    doubles += 1.0 * view.width * view.height * n_lanes;
+    constexpr double spare = 1.25;  // of tables, for larger ones to come
+    doubles += spare * most_intervals(scene.place_views()[t]) * TransformGrid::interval_size;
+    doubles += 2.0 * view.copies.n * view.copies.n;
+    doubles += (rest_taps + 2.0) * (view.width + view.height);
+    const TransferView& transfer = view.transfer;
+    const int n_runs = transfer.runs == nullptr ? 0 : transfer.column_start[transfer.n_columns];
+    doubles += n_runs * (sizeof(SpectrumRun) / sizeof(double) + alignment);
+    for (int r = 0; r < n_runs; ++r) {
+      doubles += 2.0 * (transfer.runs[r].y_end - transfer.runs[r].y_begin);
+    }
   }
   for (const TilePair& pair : scene.pairs()) {
-    const std::size_t pixels = at(pair.x_end - pair.x_begin) * at(pair.y_end - pair.y_begin);
-    doubles += (pixels / (piece_pixels / 2) + 1) * n_piece_sums + n_block;
+    const double pixels = 1.0 * (pair.x_end - pair.x_begin) * (pair.y_end - pair.y_begin);
+    doubles += (pixels / (piece_pixels / 2) + 1.0) * n_piece_sums + n_block;
   }
-  for (const OwnedRows& owned : scene.owned_rows()) doubles += 4 * owned.runs.size();
-  return doubles * sizeof(double);
+  for (const OwnedRows& owned : scene.owned_rows()) doubles += 4.0 * static_cast<double>(owned.runs.size());
+  constexpr double rounding = 1.125;  // of the pools' blocks
+  return static_cast<std::size_t>(rounding * doubles * sizeof(double));
 }
 
 }  // namespace jointlight

@@ -13,6 +13,7 @@
 #include "backend/device/device_memory.hpp"
 #include "backend/device/device_plan.hpp"
 #include "backend/device/device_profile.hpp"
+#include "backend/device/device_states.hpp"
 #include "backend/device/device_transforms.hpp"
 #include "backend/device/visit_profile.hpp"
 #include "stages/device/copies.hpp"
@@ -27,8 +28,6 @@ template <class Exec>
 class DeviceTiles {
   template <class T>
   using Buffer = typename Exec::template Buffer<T>;
-  template <class T>
-  using HostBuffer = typename Exec::template HostBuffer<T>;
 
  public:
   // `work_bytes`: memory for what is made of a tile on the way to its lanes; groups that need more
@@ -40,6 +39,8 @@ class DeviceTiles {
         plan_(plan),
         precision_(precision),
         work_bytes_(work_bytes),
+        all_states_(exec, plan),
+        states_(all_states_.data()),
         group_of_(plan.views.size(), -1),
         selected_(plan.groups.size()) {
     for (std::size_t g = 0; g < plan_.groups.size(); ++g) {
@@ -47,14 +48,7 @@ class DeviceTiles {
     }
     place_tiles();
     plan_work();
-    const std::size_t n = plan_.views.size();
-    list_ = exec.template buffer<int>(n);
-    new_list_ = exec.template buffer<int>(n);
-    states_buffer_ = exec.template buffer<TileState>(n);
-    new_states_ = exec.template buffer<TileState>(n);
-    states_ = states_buffer_.data();
-    sent_ = exec.template host_buffer<TileState>(n);
-    sent_list_ = exec.template host_buffer<int>(n);
+    list_ = exec.template buffer<int>(plan_.views.size());
     select_all();
   }
 
@@ -92,59 +86,11 @@ class DeviceTiles {
 
   // New states of tiles first, first + 1, ...: where they are until send_states().
   void set_states(std::size_t first, std::span<const TileState> states) {
-    pending_.push_back({first, states});
+    all_states_.set(first, states);
   }
-
-  // Radial tables of tiles in one box are made on the device; those of cores come from the host.
-  void send_states() {
-    place_tables();
-    if (exec_.profiling()) {
-      profiled_.resize(plan_.views.size());
-      for (const auto& [first, states] : pending_) {
-        std::copy(states.begin(), states.end(),
-                  profiled_.begin() + static_cast<std::ptrdiff_t>(first));
-      }
-    }
-    std::size_t n = 0;
-    double* host_table = core_tables_.data();
-    double* device_table = tables_.data();
-    most_intervals_ = 0;
-    for (const auto& [first, states] : pending_) {
-      for (std::size_t k = 0; k < states.size(); ++k, ++n) {
-        sent_list_[n] = static_cast<int>(first + k);
-        TileState& state = sent_[n] = states[k];
-        if (!is_drawn(first + k, state)) continue;
-        RadialTable& table = state.table;
-        if (in_parts(first + k)) {
-          for (const auto& [coefficients, intervals] : parts(table)) {
-            if (intervals > 0)
-              *coefficients = std::exchange(host_table, host_table + row * at(intervals));
-          }
-        } else {
-          table.coefficients =
-              std::exchange(device_table, device_table + row * at(table.n_intervals));
-          most_intervals_ = std::max(most_intervals_, table.n_intervals);
-        }
-      }
-    }
-    pending_.clear();
-    exec_.upload(core_tables_.data(), host_tables_.data(), host_tables_.size());
-    if (n == sent_.size() && std::is_sorted(sent_list_.data(), sent_list_.data() + n)) {
-      exec_.upload(states_, sent_.data(), n);
-      return;
-    }
-    exec_.upload(new_states_.data(), sent_.data(), n);
-    exec_.upload(new_list_.data(), sent_list_.data(), n);
-    const auto cost = [=] {
-      return Cost{2.0 * sizeof(TileState) * static_cast<double>(n), 0.0, 0.0};
-    };
-    profiled(exec_, Stage::place, cost, [&] {
-      exec_.run(1, static_cast<int>(n), StatesBody{new_states_.data(), new_list_.data(), states_});
-    });
-  }
-
+  void send_states() { all_states_.send(); }
   // Most intervals of a radial table that the last states ask to be made.
-  int most_intervals() const { return most_intervals_; }
+  int most_intervals() const { return all_states_.most_intervals(); }
 
   // `most_intervals`: at least that of the states.
   void draw(int most_intervals) {
@@ -172,54 +118,18 @@ class DeviceTiles {
 
   // Memory on the way to lanes: bytes of spectra, and doubles.
   struct WorkShare {
+    static constexpr std::size_t alignment = 256;
     std::size_t spectra = 0, doubles = 0;
-    std::size_t bytes() const { return spectra + doubles * sizeof(double); }
+    std::size_t spectra_bytes() const { return aligned(spectra); }
+    std::size_t bytes() const { return aligned(spectra) + aligned(doubles * sizeof(double)); }
+    static std::size_t aligned(std::size_t n) {
+      return (n + alignment - 1) / alignment * alignment;
+    }
   };
   struct Work {
     std::byte* spectra;
     double* scratch;
   };
-
-  static constexpr std::size_t row = TransformGrid::interval_size;
-
-  bool in_parts(std::size_t tile) const {
-    const int group = group_of_[tile];
-    return group >= 0 && plan_.groups[at(group)].in_parts;
-  }
-  bool is_drawn(std::size_t tile, const TileState& state) const {
-    return group_of_[tile] >= 0 && state.visible && state.has_table;
-  }
-  // Coefficients of a table, far and near, and how many intervals they have.
-  static std::array<std::pair<const double**, int>, 2> parts(RadialTable& table) {
-    return {{{&table.coefficients, table.n_intervals},
-             {&table.near_coefficients, table.near_intervals}}};
-  }
-
-  // Memory for the tables of pending states; those of cores are gathered.
-  void place_tables() {
-    std::size_t size = 0;
-    host_tables_.clear();
-    for (const auto& [first, states] : pending_) {
-      for (std::size_t k = 0; k < states.size(); ++k) {
-        if (!is_drawn(first + k, states[k])) continue;
-        RadialTable table = states[k].table;
-        if (!in_parts(first + k)) {
-          size += row * at(table.n_intervals);
-          continue;
-        }
-        for (const auto& [coefficients, intervals] : parts(table)) {
-          if (intervals <= 0) continue;
-          host_tables_.insert(host_tables_.end(), *coefficients,
-                              *coefficients + row * at(intervals));
-        }
-      }
-    }
-    const auto fit = [&](Buffer<double>& buffer, std::size_t n) {
-      if (buffer.size() < n) buffer = exec_.template buffer<double>(n + n / 4);
-    };
-    fit(tables_, size);
-    fit(core_tables_, host_tables_.size());
-  }
 
   // Mixed precision is that of tiles in one box.
   bool is_mixed(const GroupPlan& group) const {
@@ -235,10 +145,10 @@ class DeviceTiles {
   void run(Stage stage, const DeviceGroup& group, int n_inner, const Body& body) {
     const auto cost = [&] {
       Cost sum;
-      if (profiled_.empty()) return sum;  // turned on since
+      if (all_states_.profiled().empty()) return sum;  // turned on since
       const int* listed = host_list_.data() + (group.tiles - list_.data());
       for (const int t : std::span(listed, at(group.n_tiles))) {
-        const TileState& state = profiled_[at(t)];
+        const TileState& state = all_states_.profiled()[at(t)];
         if (state.visible) sum += cost_of(body, plan_.views[at(t)], state);
       }
       return sum;
@@ -250,7 +160,7 @@ class DeviceTiles {
   void plan_work() {
     DeviceTransforms<Exec>& transforms = DeviceTransforms<Exec>::shared(exec_.device());
     std::vector<WorkShare> own;  // of each group
-    WorkShare sum, largest;
+    std::size_t sum = 0, largest = 0;
     for (const GroupPlan& group : plan_.groups) {
       const std::size_t lane = is_mixed(group) ? sizeof(float) : sizeof(double);
       const std::size_t spectrum = group.spectrum_size() * n_lanes * 2 * lane;
@@ -260,10 +170,8 @@ class DeviceTiles {
           work_bytes_ / bytes, 1, std::min(most, std::max<std::size_t>(group.tiles.size(), 1)));
       together_.push_back(n);
       own.push_back({2 * n * spectrum, n * group.scratch_size()});
-      sum.spectra += own.back().spectra;
-      sum.doubles += own.back().doubles;
-      largest.spectra = std::max(largest.spectra, own.back().spectra);
-      largest.doubles = std::max(largest.doubles, own.back().doubles);
+      sum += own.back().bytes();
+      largest = std::max(largest, own.back().bytes());
       const TileView& view = plan_.views[at(group.tiles[0])];
       ffts_.emplace_back(on_device(view.fft_x), on_device(view.fft_y));
       if (group.renderer == Renderer::pixel && rule_ == nullptr) {
@@ -271,16 +179,13 @@ class DeviceTiles {
       }
       if (makes_tables(group)) transforms_[group.profile] = transforms.of(group.profile);
     }
-    side_by_side_ = sum.bytes() <= work_bytes_;
-    const WorkShare all = side_by_side_ ? sum : largest;
-    spectra_ = exec_.template buffer<std::byte>(all.spectra);
-    scratch_ = exec_.template buffer<double>(all.doubles);
-    WorkShare before;
+    side_by_side_ = sum <= work_bytes_;
+    work_ = exec_.template buffer<std::byte>(side_by_side_ ? sum : largest);
+    std::size_t before = 0;
     for (const WorkShare& share : own) {
-      work_of_.push_back({spectra_.data() + before.spectra, scratch_.data() + before.doubles});
-      if (!side_by_side_) continue;
-      before.spectra += share.spectra;
-      before.doubles += share.doubles;
+      std::byte* first = work_.data() + before;
+      work_of_.push_back({first, reinterpret_cast<double*>(first + share.spectra_bytes())});
+      if (side_by_side_) before += share.bytes();
     }
   }
 
@@ -487,6 +392,8 @@ class DeviceTiles {
   const DevicePlan& plan_;
   Precision precision_;
   std::size_t work_bytes_;
+  DeviceStates<Exec> all_states_;
+  const TileState* states_;
   std::vector<int> group_of_;                      // [tiles] -1: a sky
   std::vector<std::vector<int>> selected_;         // [groups]
   std::vector<std::size_t> together_;              // [groups] tiles of a portion
@@ -497,24 +404,11 @@ class DeviceTiles {
   std::map<const void*, std::vector<SpectrumRun>> moved_runs_;
   std::vector<Portion> portions_;
   std::vector<int> host_list_;
-  struct Pending {
-    std::size_t first;
-    std::span<const TileState> states;
-  };
-  std::vector<Pending> pending_;
-  std::vector<TileState> profiled_;  // [tiles] of the last that were sent, for a profile
-  HostBuffer<TileState> sent_;       // on their way, and of which tiles
-  HostBuffer<int> sent_list_;
-  std::vector<double> host_tables_;  // of cores
-  int most_intervals_ = 0;
   DeviceTile* tiles_ = nullptr;
-  TileState* states_ = nullptr;
   const GaussLegendre* rule_ = nullptr;
-  Buffer<int> list_;  // selected tiles by group
-  Buffer<int> new_list_;
-  Buffer<TileState> states_buffer_, new_states_;
-  Buffer<std::byte> spectra_;
-  Buffer<double> scratch_, fields_, tables_, core_tables_;
+  Buffer<int> list_;        // selected tiles by group
+  Buffer<std::byte> work_;  // spectra and scratch
+  Buffer<double> fields_;
 };
 
 }  // namespace jointlight

@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstring>
 #include <functional>
+#include <new>
 #include <vector>
 
 #include "backend/device/device_profile.hpp"
@@ -19,6 +20,8 @@ inline std::atomic<bool> loop_backwards{false};
 
 class LoopExec {
  public:
+  using OutOfMemory = std::bad_alloc;
+
   explicit LoopExec(int = 0) {}
 
   template <class T>

@@ -181,19 +181,6 @@ struct OwnedBody {
   }
 };
 
-// which = 0, item = pixel of the tile's window: out[pixel] = value . lanes.
-struct TileImageBody {
-  const DeviceTile* tiles;
-  const TileState* states;
-  int tile;
-  double* out;
-
-  JL_HD void operator()(int, int item) const {
-    const TileView& view = tiles[tile].view;
-    out[item] = image_at(view, states[tile], item % view.width, item / view.width);
-  }
-};
-
 // which = plane, item = pixel of the tile's window: out[plane][pixel] = weights[plane] . lanes. The
 // image is taken from where it is in float64.
 struct ProjectBody {

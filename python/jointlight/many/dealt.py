@@ -68,14 +68,15 @@ def fit_dealt(
                 if turns is None or backend == "cpu":
                     raise
                 return False
-            if turns is not None and backend != "cpu" and np.any(out["status"] == _FAILED):
-                return False
             if np.any(out["status"] == _INTERRUPTED):
                 progress.interrupted = True
             progress.count(end - begin)
         columns = dict(out)
         moved = columns.pop("moved", np.zeros(end - begin)) != 0
-        warn_of_moved(backend, columns.pop("device_failure", ""), int(moved.sum()))
+        failure = columns.pop("device_failure", "")
+        warn_of_moved(backend, failure, int(moved.sum()))
+        if turns is not None and failure:
+            turns.strike(backend)
         columns["backend"] = np.where(moved, "cpu", backend)
         parts[begin] = columns
         return True
@@ -87,5 +88,4 @@ def fit_dealt(
     return end_to_end([parts[begin] for begin in sorted(parts)])
 
 
-_FAILED = code_of("failed")
 _INTERRUPTED = code_of("interrupted")
