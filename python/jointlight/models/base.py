@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 import numpy as np
 
 from jointlight import scene as scenes
+from jointlight.backends import ready_backend
 from jointlight.errors import InvalidInput, did_you_mean
 from jointlight.image import Calibration, TargetImage, TargetImageList, calibrations_in_use
 from jointlight.parameters import dependency_order
@@ -272,6 +273,7 @@ class Model(metaclass=_Factory):
         backend: str = "auto",
     ) -> Scene:
         """Flatten into the tables the core works on; see `jointlight.scene.compile`."""
+        ready_backend(backend)  # None, which is the CPU there, is no backend here
         return scenes.compile(
             self,
             images=images,
