@@ -123,8 +123,8 @@ def fit_many(
     max_iter, ftol, xtol, gtol : optional
         As for `jointlight.fit.LM`.
     time_limit : float, optional
-        Seconds for each object, after which it keeps its best values. On a device objects are
-        fitted side by side, and waiting for each other counts.
+        Seconds for each object, after which it keeps its best values; looked at between
+        evaluations. What it waits on a device for others does not count.
     options : LMOptions, optional
         All options at once; those above override it.
     n_threads : int, optional
@@ -138,8 +138,8 @@ def fit_many(
         Scale errors by chi2/dof, object by object. By default they are, with a warning, where no
         noise is known.
     backend : str, optional
-        "cpu", "cuda" (all devices), or "cuda:N" for device N. On a device all fits go side by
-        side, so that an object's time and time limit are those of all that run with it.
+        "cpu", "cuda" (all devices), or "cuda:N" for device N. Where a device fails, or an object
+        is too large for it, the CPU goes on, with a warning.
         "auto": what the environment's ``JOINTLIGHT_BACKEND`` says, else the CPU where there is no
         device or little to do; else some objects are fitted on each, and the rest where that went
         faster. Values then come from either, and are meant to agree to 1e-6 of their errors, 1e-3
