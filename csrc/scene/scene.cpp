@@ -189,8 +189,8 @@ int Scene::box_size(const TileSpec& tile, int size, double centre, double q, dou
   if (tile.geometry.kind == ComponentKind::profile) {
     // The ridge along a copy's major axis is q times its distance wide, and must stay wide beside
     // the PSF's core.
-    clear = std::max({1.3 * psf.near, psf.core * std::max(14.0, 5.0 / std::max(q, 0.1)), 0.25 * size,
-                      std::clamp(0.5 * size, 20.0, 46.0)});
+    clear = std::max({1.3 * psf.near, psf.core * std::max(14.0, 5.0 / std::max(q, 0.1)),
+                      0.25 * size, std::clamp(0.5 * size, 20.0, 46.0)});
   }
   double far = std::max(centre, size - 1 - centre);
   far = std::min(far, 5.0 * size + 200.0);  // a start that far off is no reason for a huge box

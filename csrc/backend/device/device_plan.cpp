@@ -209,7 +209,8 @@ std::size_t device_bytes(const Scene& scene) {
     const double pixels = 1.0 * (pair.x_end - pair.x_begin) * (pair.y_end - pair.y_begin);
     doubles += (pixels / (piece_pixels / 2) + 1.0) * n_piece_sums + n_block;
   }
-  for (const OwnedRows& owned : scene.owned_rows()) doubles += 4.0 * static_cast<double>(owned.runs.size());
+  for (const OwnedRows& owned : scene.owned_rows())
+    doubles += 4.0 * static_cast<double>(owned.runs.size());
   constexpr double rounding = 1.125;  // of the pools' blocks
   return static_cast<std::size_t>(rounding * doubles * sizeof(double));
 }
