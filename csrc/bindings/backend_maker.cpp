@@ -59,7 +59,7 @@ DeviceProfile::Stages take_device_profile() {
 }
 
 Ceilings device_ceilings(const std::string& name) {
-  if (name == "cuda-emulated") return emulated_ceilings();
+  if (name == emulated) return emulated_ceilings();
   const auto [make, device] = checked_cuda(name);
   return make.ceilings(device);
 }

@@ -109,11 +109,7 @@ py::dict cuda_interface(const DeviceArray& array) {
 }
 
 std::string shown(const DeviceArray& array) {
-  const std::string kind = array.type_code == 0   ? "int"
-                           : array.type_code == 1 ? "uint"
-                           : array.type_code == 2 ? "float"
-                                                  : "bool";
-  const std::string dtype = kind + (kind == "bool" ? "" : std::to_string(array.bits));
+  const std::string dtype = py::str(py::object(py::dtype(array.typestr())));
   const bool cuda = array.device_type != dlpack::on_cpu;
   const std::string shape = py::repr(py::tuple(py::cast(array.shape)));
   return "DeviceArray(shape=" + shape + ", dtype='" + dtype + "', device='" +

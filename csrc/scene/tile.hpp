@@ -3,6 +3,7 @@
 // read. No ownership, so that the same structs serve any executor.
 #pragma once
 
+#include <array>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -154,6 +155,13 @@ struct TileState {
   double tail[n_lanes] = {};   // light of the copies beyond the summed shells
   double value[n_lanes] = {};  // image = value . lanes
 };
+
+// What a tile's lanes depend on; all else of its state scales them.
+using LaneKey = std::array<double, 8>;
+inline LaneKey lane_key(const TileState& state) {
+  return {state.x0,   state.y0,       state.S[0],     state.S[1],
+          state.S[2], state.shape[0], state.shape[1], state.visible ? 1.0 : 0.0};
+}
 
 struct TileView {
   Renderer renderer = Renderer::fourier;

@@ -147,9 +147,7 @@ void SceneProblem::note_drawn() {
   const bool all_gaussian = std::all_of(scene_->images().begin(), scene_->images().end(), gaussian);
   drawn_for_.resize(tiles_.size());
   for (std::size_t t = 0; t < tiles_.size(); ++t) {
-    const TileState& state = tiles_[t];
-    const DrawnFor now{state.x0,   state.y0,       state.S[0],     state.S[1],
-                       state.S[2], state.shape[0], state.shape[1], state.visible ? 1.0 : 0.0};
+    const LaneKey now = lane_key(tiles_[t]);
     if (all_gaussian && now == drawn_for_[t]) continue;
     drawn_for_[t] = now;
     unfolded_[t] = 1;

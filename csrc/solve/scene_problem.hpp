@@ -3,7 +3,6 @@
 // coordinates by the parameter map, once per tile pair, and adds the priors.
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -86,9 +85,6 @@ class SceneProblem final : public Problem {
     double chi2 = 0.0;
   };
 
-  // What a tile's lanes were last drawn for: x0, y0, S, shape, visible. All else scales them.
-  using DrawnFor = std::array<double, 8>;
-
   double best_step(Subsystem& system, std::span<const double> x) const;
   // False if nothing could be drawn as asked.
   bool prepare(std::span<const double> x);
@@ -106,7 +102,7 @@ class SceneProblem final : public Problem {
   bool internal_;
   std::vector<std::vector<double>> columns_;  // [tile][free][n_lanes] d(lane weights)/d(coordinate)
   std::vector<std::vector<double>> filled_from_;  // [tile] chain, visible, weights of the columns
-  std::vector<DrawnFor> drawn_for_;               // [tile]
+  std::vector<LaneKey> drawn_for_;                // [tile]
   std::vector<std::uint8_t> unfolded_;  // [tile] 1: lanes or columns are not those in folded_
   std::vector<double> folded_;          // J^T W J of the pairs alone; empty: nothing of it stands
   ParameterState state_;

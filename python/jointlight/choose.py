@@ -190,6 +190,7 @@ class Turns:
             Its name.
         """
         self._struck.add(name)
+        self.rates.pop(name, None)
         if self._chosen == name:
             self._chosen = CPU
 
@@ -236,11 +237,7 @@ class Turns:
                 if name in self._struck:
                     break
                 begin, at = at, at + min(most, (n - at) // 4)
-                if not self._measure(name, work, fit, begin, at):
-                    self.strike(name)
-                    fit(CPU, begin, at)
-            if name in self._struck:
-                self.rates.pop(name, None)
+                self._measure(name, work, fit, begin, at)
         self._chosen = max(self.rates, key=lambda name: self.rates[name])
         return at
 
@@ -251,8 +248,10 @@ class Turns:
         fit: Callable[[str, int, int], bool],
         begin: int,
         end: int,
-    ) -> bool:
+    ) -> None:
         since = self._clock()
-        good = fit(name, begin, end)
-        self.rates[name] = sum(work[begin:end]) / max(self._clock() - since, 1e-9)
-        return good
+        if not fit(name, begin, end):
+            self.strike(name)
+            fit(CPU, begin, end)
+        elif name not in self._struck:
+            self.rates[name] = sum(work[begin:end]) / max(self._clock() - since, 1e-9)

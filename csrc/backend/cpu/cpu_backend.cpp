@@ -26,21 +26,19 @@ struct RowScratch {
 // What a tile's fields and its share of the model were last computed for. Its fields do not depend
 // on the amplitude.
 struct Drawn {
-  double key[7] = {};  // x0, y0, S, shape
+  LaneKey key = {};
   double value[n_lanes] = {};
-  bool known = false, visible = false;
+  bool known = false;
   bool in_memory = false;  // the fields are there
 
   // True if the state differs from the last one, which it replaces.
   bool update(const TileState& state) {
-    const double now[7] = {state.x0,   state.y0,       state.S[0],    state.S[1],
-                           state.S[2], state.shape[0], state.shape[1]};
-    const bool same_fields = known && visible == state.visible && std::equal(now, now + 7, key);
+    const LaneKey now = lane_key(state);
+    const bool same_fields = known && now == key;
     const bool same = same_fields && std::equal(value, value + n_lanes, state.value);
     if (!same_fields) in_memory = false;
     known = true;
-    visible = state.visible;
-    std::copy_n(now, 7, key);
+    key = now;
     std::copy_n(state.value, n_lanes, value);
     return !same;
   }

@@ -64,17 +64,23 @@ class OutOfMemory : public CudaError {
   using CudaError::CudaError;
 };
 
+// What the runtime's `get` gives; null where there is nothing left.
+template <class Get>
+void* allocated(const Get& get) {
+  void* data = nullptr;
+  const cudaError_t code = get(&data);
+  if (code == cudaErrorMemoryAllocation) {
+    cudaGetLastError();  // seen
+    return nullptr;
+  }
+  JL_CUDA_CHECK(code);
+  return data;
+}
+
 // Sources of pools.
 struct DeviceMemory {
   static void* allocate(std::size_t bytes) {
-    void* data = nullptr;
-    const cudaError_t code = cudaMalloc(&data, bytes);
-    if (code == cudaErrorMemoryAllocation) {
-      cudaGetLastError();  // seen
-      return nullptr;
-    }
-    JL_CUDA_CHECK(code);
-    return data;
+    return allocated([=](void** data) { return cudaMalloc(data, bytes); });
   }
   static void release(void* data) noexcept { cudaFree(data); }
   [[noreturn]] static void refuse(std::size_t bytes) {
@@ -84,14 +90,7 @@ struct DeviceMemory {
 // Of the host, for copies that run beside it.
 struct PinnedMemory {
   static void* allocate(std::size_t bytes) {
-    void* data = nullptr;
-    const cudaError_t code = cudaMallocHost(&data, bytes);
-    if (code == cudaErrorMemoryAllocation) {
-      cudaGetLastError();
-      return nullptr;
-    }
-    JL_CUDA_CHECK(code);
-    return data;
+    return allocated([=](void** data) { return cudaMallocHost(data, bytes); });
   }
   static void release(void* data) noexcept { cudaFreeHost(data); }
   [[noreturn]] static void refuse(std::size_t bytes) {

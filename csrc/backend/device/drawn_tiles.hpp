@@ -3,8 +3,8 @@
 // drawn again: a trial step that is accepted, sources that rest while others are fitted.
 #pragma once
 
-#include <algorithm>
 #include <cstddef>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -20,28 +20,17 @@ class DrawnTiles {
               std::vector<int>& changed) {
     if (drawn_.size() < views.size()) drawn_.resize(views.size());
     for (std::size_t k = 0; k < states.size(); ++k) {
-      Drawn& drawn = drawn_[first + k];
-      const bool is_sky = views[first + k].renderer == Renderer::sky;
-      if (!is_sky && drawn.known && alike(states[k], drawn.state)) continue;
+      std::optional<LaneKey>& drawn = drawn_[first + k];
+      const LaneKey now = lane_key(states[k]);
+      if (views[first + k].renderer != Renderer::sky && drawn == now) continue;
       changed.push_back(static_cast<int>(first + k));
-      drawn = {true, states[k]};
+      drawn = now;
     }
   }
   void forget() { drawn_.clear(); }
 
  private:
-  struct Drawn {
-    bool known = false;
-    TileState state;
-  };
-
-  // Whether lanes are the same: all else follows from these.
-  static bool alike(const TileState& a, const TileState& b) {
-    return a.visible == b.visible && a.x0 == b.x0 && a.y0 == b.y0 &&
-           std::equal(a.S, a.S + 3, b.S) && std::equal(a.shape, a.shape + 2, b.shape);
-  }
-
-  std::vector<Drawn> drawn_;  // [tiles]
+  std::vector<std::optional<LaneKey>> drawn_;  // [tiles]
 };
 
 }  // namespace jointlight

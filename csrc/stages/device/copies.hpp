@@ -19,30 +19,20 @@ JL_HD JL_INLINE int copy_nodes_before(const CopyPlan& plan, int set) {
 inline constexpr int n_ring_sets = 3;
 
 template <class Profile>
-struct ConstantsBody {
-  const DeviceTile* tiles;
-  const TileState* states;
-  DeviceGroup group;
-
+struct ConstantsBody : PlacedGroup {
   JL_HD void operator()(int which, int) const {
-    const int index = group.tiles[which];
-    if (!states[index].visible) return;
-    *static_cast<typename Profile::Constants*>(tiles[index].constants) =
-        Profile::prepare(states[index].shape);
+    if (!state_of(which).visible) return;
+    *static_cast<typename Profile::Constants*>(tile_of(which).constants) =
+        Profile::prepare(state_of(which).shape);
   }
 };
 
 // item = ray: what far copies send along it.
 template <class Profile>
-struct TailRaysBody {
-  const DeviceTile* tiles;
-  const TileState* states;
-  DeviceGroup group;
-
+struct TailRaysBody : PlacedGroup {
   JL_HD void operator()(int which, int item) const {
-    const int index = group.tiles[which];
-    const DeviceTile& tile = tiles[index];
-    const TileState& state = states[index];
+    const DeviceTile& tile = tile_of(which);
+    const TileState& state = state_of(which);
     if (!state.visible || !state.has_table) return;
     const TailSquare square(tile.view.transfer.box_x, tile.view.transfer.box_y, state);
     double light[n_lanes] = {};
@@ -54,16 +44,11 @@ struct TailRaysBody {
 
 // item = (ring set, node): all lanes of the light that the copies of these rings send there.
 template <class Profile>
-struct CopyNodesBody {
-  const DeviceTile* tiles;
-  const TileState* states;
-  DeviceGroup group;
-
+struct CopyNodesBody : PlacedGroup {
   JL_HD void operator()(int which, int item) const {
-    const int index = group.tiles[which];
-    const DeviceTile& tile = tiles[index];
+    const DeviceTile& tile = tile_of(which);
     const CopyPlan& plan = tile.view.copies;
-    const TileState& state = states[index];
+    const TileState& state = state_of(which);
     if (plan.n == 0 || !state.visible) return;
     int set = 0, node = item;
     while (set < n_ring_sets && node >= plan.rings[set].n / 2 * plan.rings[set].n) {
@@ -129,20 +114,15 @@ struct CopyRowsBody {
 };
 
 // item = (l, k, lane): the polynomial before the PSF, from all rings, with the tail.
-struct CopyColumnsBody {
-  const DeviceTile* tiles;
-  const TileState* states;
-  DeviceGroup group;
-
+struct CopyColumnsBody : PlacedGroup {
   JL_HD void operator()(int which, int item) const {
-    const int index = group.tiles[which];
-    const DeviceTile& tile = tiles[index];
+    const DeviceTile& tile = tile_of(which);
     const CopyPlan& plan = tile.view.copies;
     const int n = plan.n, lane = item % n_lanes;
     if (item >= n * n * n_lanes) return;
     const int k = item / n_lanes % n, l = item / n_lanes / n;
     double s = 0.0;
-    if (item < n_lanes && states[index].visible && states[index].has_table) {
+    if (item < n_lanes && state_of(which).visible && state_of(which).has_table) {
       for (int ray = 0; ray < tail_rays; ++ray) s += tile.rays[ray * n_lanes + lane];
     }
     if ((k + l) % 2 == 0) {
@@ -227,20 +207,16 @@ struct CopyCentreBody {
 };
 
 // item = (window row, k, lane): the polynomial along x at that row.
-struct CopyLineBody {
-  const DeviceTile* tiles;
-  const TileState* states;
-  DeviceGroup group;
+struct CopyLineBody : PlacedGroup {
   int most;  // of n over the group
 
   JL_HD void operator()(int which, int item) const {
-    const int index = group.tiles[which];
-    const DeviceTile& tile = tiles[index];
+    const DeviceTile& tile = tile_of(which);
     const CopyPlan& plan = tile.view.copies;
     const int n = plan.n, entry = item % (most * n_lanes), y = item / (most * n_lanes);
     if (entry >= n * n_lanes || y >= tile.view.height) return;
     const double v =
-        within_square((y - states[index].y0 - tile.view.transfer.shift[1]) / plan.half_y);
+        within_square((y - state_of(which).y0 - tile.view.transfer.shift[1]) / plan.half_y);
     const double* c = tile.coefficients + entry;
     const int row = n * n_lanes;
     double before = 1.0, now = v, s = c[0] + v * c[row];

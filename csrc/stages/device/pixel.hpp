@@ -36,15 +36,10 @@ JL_HD JL_INLINE int n_edges(const TileView& view) {
 inline constexpr int most_edge_sums = 5;  // of any profile
 
 template <class Profile>
-struct PixelSetupBody {
-  const DeviceTile* tiles;
-  const TileState* states;
-  DeviceGroup group;
-
+struct PixelSetupBody : PlacedGroup {
   JL_HD void operator()(int which, int) const {
-    const int index = group.tiles[which];
-    const TileState& state = states[index];
-    auto& setup = *static_cast<PixelSetup<Profile>*>(tiles[index].constants);
+    const TileState& state = state_of(which);
+    auto& setup = *static_cast<PixelSetup<Profile>*>(tile_of(which).constants);
     setup.usable = state.visible &&
                    pixel_detail::prepare_pixel<Profile>(state.x0, state.y0, state.S, state.shape,
                                                         setup.constants, setup.geometry);
@@ -94,19 +89,15 @@ struct EdgeSums {
 // item = edge: its integrals into `other` [edges][n_sums]. Edges take the order of their run, as in
 // Evaluator::run.
 template <class Profile>
-struct EdgesBody {
-  const DeviceTile* tiles;
-  const TileState* states;
-  DeviceGroup group;
+struct EdgesBody : PlacedGroup {
   const GaussLegendre* rule;
 
   JL_HD void operator()(int which, int item) const {
     constexpr int n = pixel_detail::n_sums<Profile>;
     static_assert(n <= most_edge_sums);
-    const int index = group.tiles[which];
-    const DeviceTile& tile = tiles[index];
+    const DeviceTile& tile = tile_of(which);
     const TileView& view = tile.view;
-    const TileState& state = states[index];
+    const TileState& state = state_of(which);
     const auto& setup = *static_cast<const PixelSetup<Profile>*>(tile.constants);
     if (item >= n_edges(view) || !setup.usable) return;
     EdgeSums<Profile> sink{setup};
@@ -152,15 +143,10 @@ struct EdgesBody {
 
 // item = pixel: its lanes from its four edges.
 template <class Profile>
-struct PixelLanesBody {
-  const DeviceTile* tiles;
-  const TileState* states;
-  DeviceGroup group;
-
+struct PixelLanesBody : PlacedGroup {
   JL_HD void operator()(int which, int item) const {
     constexpr int n = pixel_detail::n_sums<Profile>;
-    const int index = group.tiles[which];
-    const DeviceTile& tile = tiles[index];
+    const DeviceTile& tile = tile_of(which);
     const TileView& view = tile.view;
     if (item >= view.width * view.height) return;
     double* out = view.fields + static_cast<std::ptrdiff_t>(item) * n_lanes;
@@ -173,9 +159,9 @@ struct PixelLanesBody {
     const double* bottom = tile.other + static_cast<std::ptrdiff_t>(item) * n;
     const double* side =
         tile.other + (static_cast<std::ptrdiff_t>(edges_along_x(view)) + item + j) * n;
-    pixel_detail::pixel_lanes<Profile>(setup.geometry, -0.5 - states[index].x0 + i,
-                                       j - 0.5 - states[index].y0, bottom, bottom + view.width * n,
-                                       side, side + n, out);
+    pixel_detail::pixel_lanes<Profile>(setup.geometry, -0.5 - state_of(which).x0 + i,
+                                       j - 0.5 - state_of(which).y0, bottom,
+                                       bottom + view.width * n, side, side + n, out);
   }
 };
 

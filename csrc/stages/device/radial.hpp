@@ -9,34 +9,25 @@
 namespace jointlight {
 JL_ISA_BEGIN
 
-struct StencilBody {
-  const DeviceTile* tiles;
-  const TileState* states;
-  DeviceGroup group;
+struct StencilBody : PlacedGroup {
   TransformView transform;
 
   JL_HD void operator()(int which, int) const {
-    const int index = group.tiles[which];
-    const TileState& state = states[index];
+    const TileState& state = state_of(which);
     if (!state.visible || !state.has_table) return;
-    *tiles[index].stencil = transform_stencil(transform, state.shape);
+    *tile_of(which).stencil = transform_stencil(transform, state.shape);
   }
 };
 
 // item = interval.
-struct RadialTableBody {
-  const DeviceTile* tiles;
-  const TileState* states;
-  DeviceGroup group;
-
+struct RadialTableBody : PlacedGroup {
   JL_HD void operator()(int which, int item) const {
-    const int index = group.tiles[which];
-    const TileState& state = states[index];
+    const TileState& state = state_of(which);
     if (!state.visible || !state.has_table || item >= state.table.n_intervals) return;
     using Grid = TransformGrid;
     const double begin = (0.5 * state.table.u0 - Grid::v_min) / Grid::v_step;
     auto* coefficients = const_cast<double*>(state.table.coefficients);
-    radial_interval(*tiles[index].stencil, static_cast<int>(begin + 0.5), item,
+    radial_interval(*tile_of(which).stencil, static_cast<int>(begin + 0.5), item,
                     coefficients + item * Grid::interval_size);
   }
 };

@@ -20,15 +20,10 @@ JL_HD JL_INLINE const RestGrid& rest_grid_at(const CorePlan& core, int& node) {
 
 // item = node: lanes of the rest there into `other` [nodes][n_lanes].
 template <class Profile>
-struct RestValuesBody {
-  const DeviceTile* tiles;
-  const TileState* states;
-  DeviceGroup group;
-
+struct RestValuesBody : PlacedGroup {
   JL_HD void operator()(int which, int item) const {
-    const int index = group.tiles[which];
-    const DeviceTile& tile = tiles[index];
-    const TileState& state = states[index];
+    const DeviceTile& tile = tile_of(which);
+    const TileState& state = state_of(which);
     const CorePlan& core = tile.view.core;
     if (item >= rest_nodes(core.fine) + rest_nodes(core.coarse) || !state.visible) return;
     int node = item;
@@ -43,18 +38,13 @@ struct RestValuesBody {
 };
 
 // item = (node, lane): through the grid's filter; the outermost nodes are never used.
-struct RestFilterBody {
-  const DeviceTile* tiles;
-  const TileState* states;
-  DeviceGroup group;
-
+struct RestFilterBody : PlacedGroup {
   JL_HD void operator()(int which, int item) const {
-    const int index = group.tiles[which];
-    const DeviceTile& tile = tiles[index];
+    const DeviceTile& tile = tile_of(which);
     const CorePlan& core = tile.view.core;
     const int lane = item % n_lanes, all = rest_nodes(core.fine) + rest_nodes(core.coarse);
     int node = item / n_lanes;
-    if (node >= all || !states[index].visible) return;
+    if (node >= all || !state_of(which).visible) return;
     const double* values = tile.other + item;
     const RestGrid& grid = rest_grid_at(core, node);
     const int i = node % grid.nx, j = node / grid.nx;
@@ -75,19 +65,15 @@ struct RestFilterBody {
 
 // item = (window row, node along x, lane): the spline along y into `line`
 // [height][fine.nx + coarse.nx][n_lanes]. `most`: of nodes along x over the group.
-struct RestLineBody {
-  const DeviceTile* tiles;
-  const TileState* states;
-  DeviceGroup group;
+struct RestLineBody : PlacedGroup {
   int most;
 
   JL_HD void operator()(int which, int item) const {
-    const int index = group.tiles[which];
-    const DeviceTile& tile = tiles[index];
+    const DeviceTile& tile = tile_of(which);
     const CorePlan& core = tile.view.core;
     const int lane = item % n_lanes, column = item / n_lanes % most, y = item / n_lanes / most;
     const int columns = core.fine.nx + core.coarse.nx;
-    if (column >= columns || y >= tile.view.height || !states[index].visible) return;
+    if (column >= columns || y >= tile.view.height || !state_of(which).visible) return;
     const bool is_fine = column < core.fine.nx;
     const RestGrid& grid = is_fine ? core.fine : core.coarse;
     if (y < grid.y_begin || y >= grid.y_end) return;
@@ -102,20 +88,15 @@ struct RestLineBody {
 };
 
 // item = (window pixel, lane): the spline along x, to which the box adds the core that it drew.
-struct RestPixelsBody {
-  const DeviceTile* tiles;
-  const TileState* states;
-  DeviceGroup group;
-
+struct RestPixelsBody : PlacedGroup {
   JL_HD void operator()(int which, int item) const {
-    const int index = group.tiles[which];
-    const DeviceTile& tile = tiles[index];
+    const DeviceTile& tile = tile_of(which);
     const TileView& view = tile.view;
     const int lane = item % n_lanes, x = item / n_lanes % view.width,
               y = item / n_lanes / view.width;
     if (y >= view.height) return;
     double& field = view.fields[item];
-    if (!states[index].visible) {
+    if (!state_of(which).visible) {
       field = 0.0;
       return;
     }

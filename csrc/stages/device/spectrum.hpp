@@ -32,16 +32,12 @@ JL_HD JL_INLINE void radial_at(const RadialTable& table, double rho2, double* ou
 }
 
 // Phases of the centre: item = run, then extended j_y.
-struct PhaseBody {
-  const DeviceTile* tiles;
-  const TileState* states;
-  DeviceGroup group;
+struct PhaseBody : PlacedGroup {
   int most_runs;
 
   JL_HD void operator()(int which, int item) const {
-    const int index = group.tiles[which];
-    const DeviceTile& tile = tiles[index];
-    const TileState& state = states[index];
+    const DeviceTile& tile = tile_of(which);
+    const TileState& state = state_of(which);
     const TransferView& transfer = tile.view.transfer;
     if (item < most_runs) {
       if (item >= transfer.column_start[transfer.n_columns]) return;
@@ -81,17 +77,13 @@ JL_HD JL_INLINE void lane_weights(const TileState& tile, double kx, double ky, d
 
 // item = (box row, column): all lanes of the spectrum there.
 template <class Real, int lanes>
-struct SpectrumBody {
-  const DeviceTile* tiles;
-  const TileState* states;
-  DeviceGroup group;
+struct SpectrumBody : PlacedGroup {
   Complex<Real>* spectrum;  // [tiles][box_y][n_columns][lanes]
   std::size_t per_tile;
 
   JL_HD void operator()(int which, int item) const {
-    const int index = group.tiles[which];
-    const DeviceTile& tile = tiles[index];
-    const TileState& state = states[index];
+    const DeviceTile& tile = tile_of(which);
+    const TileState& state = state_of(which);
     const TransferView& transfer = tile.view.transfer;
     const int column = item % group.n_columns, row = item / group.n_columns;
     double re[lanes] = {}, im[lanes] = {};
@@ -218,16 +210,12 @@ struct PackRowsBody {
 // Lanes of the drawn pixels, at their place in the window, less the copies' light: item = (row,
 // column, lane).
 template <class Real, int lanes>
-struct PixelsBody {
-  const DeviceTile* tiles;
-  const TileState* states;
-  DeviceGroup group;
+struct PixelsBody : PlacedGroup {
   const Complex<Real>* rows;  // [tiles][box_x][n_pairs][lanes]
   std::size_t per_tile;
 
   JL_HD void operator()(int which, int item) const {
-    const int index = group.tiles[which];
-    const DeviceTile& tile = tiles[index];
+    const DeviceTile& tile = tile_of(which);
     const TileView& view = tile.view;
     const int lane = item % lanes, x = item / lanes % group.n_width;
     const int y = item / lanes / group.n_width;
@@ -239,8 +227,8 @@ struct PixelsBody {
         from[(static_cast<std::ptrdiff_t>(column) * group.n_pairs() + y / 2) * lanes + lane];
     double value = static_cast<double>(y % 2 == 0 ? both.re : both.im);
     const int n = view.copies.n;
-    if (n > 0 && states[index].visible) {
-      const double centre = states[index].x0 + view.transfer.shift[0];
+    if (n > 0 && state_of(which).visible) {
+      const double centre = state_of(which).x0 + view.transfer.shift[0];
       const double u = within_square((x - centre) / view.copies.half_x);
       const double* line = tile.line + (static_cast<std::ptrdiff_t>(y) * n) * n_lanes + lane;
       double before = 1.0, now = u, light = line[0] + u * line[n_lanes];

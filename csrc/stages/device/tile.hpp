@@ -43,6 +43,16 @@ struct ScratchLayout {
               other = 0, line = 0, filtered = 0, size = 0;
 };
 
+// What most bodies work on: a group's tiles with their states, in the group's order.
+struct PlacedGroup {
+  const DeviceTile* tiles;
+  const TileState* states;
+  DeviceGroup group;
+
+  JL_HD const DeviceTile& tile_of(int which) const { return tiles[group.tiles[which]]; }
+  JL_HD const TileState& state_of(int which) const { return states[group.tiles[which]]; }
+};
+
 // item: states of some tiles go where all are.
 struct StatesBody {
   const TileState* from;

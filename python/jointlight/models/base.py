@@ -273,7 +273,7 @@ class Model(metaclass=_Factory):
         backend: str = "auto",
     ) -> Scene:
         """Flatten into the tables the core works on; see `jointlight.scene.compile`."""
-        ready_backend(backend)  # what draws images is no backend by name
+        ready_backend(backend)  # None, which draws images there, is no backend here
         return scenes.compile(
             self,
             images=images,

@@ -8,7 +8,7 @@ import time
 import warnings
 from dataclasses import dataclass
 from numbers import Real
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -101,9 +101,6 @@ class Tables:
     slots: SlotMap
 
 
-FOR_IMAGES: Final = "images"
-"""Stands for `DRAWS_IMAGES`."""
-
 DRAWS_IMAGES = "cpu"
 """Backend of scenes that are drawn or evaluated once or twice."""
 
@@ -115,7 +112,7 @@ def compile(  # one word for one thing throughout the package
     n_threads: int | None = None,
     tolerance: float | None = None,
     precision: Precision = "float64",
-    backend: str = FOR_IMAGES,
+    backend: str | None = None,
 ) -> Scene:
     """Compile a model for drawing and fitting.
 
@@ -145,7 +142,7 @@ def compile(  # one word for one thing throughout the package
     Scene
     """
     tables = flatten(model, images=images)
-    backend = DRAWS_IMAGES if backend == FOR_IMAGES else backend
+    backend = DRAWS_IMAGES if backend is None else backend
     name = ready_backend(backend)
     build: dict[str, Any] = {"n_threads": parse_threads(n_threads)}
     if tolerance is not None:
