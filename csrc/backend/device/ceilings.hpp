@@ -63,10 +63,8 @@ struct MultiplyAddBody {
 
 JL_ISA_END
 
-// Seconds.  // namespace isa
-
 template <class Exec, class Work>
-double fastest(Exec& exec, const CeilingSizes& sizes, const Work& work) {
+double fewest_seconds(Exec& exec, const CeilingSizes& sizes, const Work& work) {
   double least = std::numeric_limits<double>::infinity();
   for (int k = 0; k < sizes.repeats; ++k) least = std::min(least, exec.timed(work));
   return least;
@@ -76,7 +74,7 @@ template <class Real, class Exec>
 double multiply_add_rate(Exec& exec, const CeilingSizes& sizes, Real factor) {
   auto out = exec.template buffer<Real>(static_cast<std::size_t>(sizes.threads));
   const MultiplyAddBody<Real> body{factor, out.data(), sizes.steps};
-  const double best = fastest(exec, sizes, [&] { exec.run(1, sizes.threads, body); });
+  const double best = fewest_seconds(exec, sizes, [&] { exec.run(1, sizes.threads, body); });
   return 2.0 * MultiplyAddBody<Real>::chains * sizes.steps * sizes.threads / best;
 }
 
@@ -87,7 +85,7 @@ Ceilings measure_ceilings(Exec& exec, const CeilingSizes& sizes) {
   const double bytes = static_cast<double>(n * sizeof(CopiedWord));
   auto from = exec.template buffer<CopiedWord>(n), to = exec.template buffer<CopiedWord>(n);
   std::vector<CopiedWord> host(n);
-  const auto best = [&](const auto& work) { return fastest(exec, sizes, work); };
+  const auto best = [&](const auto& work) { return fewest_seconds(exec, sizes, work); };
   found.upload = bytes / best([&] { exec.upload(from.data(), host.data(), n); });
   const CopyBody copy{from.data(), to.data()};
   found.bytes = 2.0 * bytes / best([&] { exec.run(1, sizes.words, copy); });
